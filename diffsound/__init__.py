@@ -1,0 +1,1 @@
+"""Text to sound by discrete diffusion over mel-spectrogram tokens."""

@@ -1,0 +1,169 @@
+"""Parts that can be rebuilt from their constructor arguments, and checkpoints that need no pickled code.
+
+A checkpoint holds a `spec`, the nested `{"class_path": ..., "init_args": {...}}` of a module and all its parts, beside
+the weights. Both are plain data: `torch.load(..., weights_only=True)` reads them, and class names are looked up among
+the classes that inherit from `Rebuildable`, never imported by a name that a file gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import os
+import pickle
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+_CLASSES: dict[str, type[Rebuildable]] = {}
+_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder")  # whose import fills _CLASSES
+
+
+def _public_name(cls: type) -> str:
+    """`diffsound.vqvae.VQVAE` for a class in any file of diffsound/vqvae/, so that files can move."""
+    parts = cls.__module__.split(".")
+    return ".".join((parts[:2] if parts[0] == "diffsound" else parts) + [cls.__qualname__])
+
+
+def _plain(value: Any) -> Any:
+    """`value` as data made of dict, list, str and numbers."""
+    if isinstance(value, Rebuildable):
+        return value.spec
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to a checkpoint: "
+                    "pass numbers, text, or a class that inherits from diffsound.checkpoint.Rebuildable")
+
+
+class Rebuildable:
+    """Remembers its constructor arguments in `spec`. Put it first among the base classes."""
+
+    spec: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _CLASSES[_public_name(cls)] = cls
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        obj = super().__new__(cls)
+        try:
+            bound = inspect.signature(cls.__init__).bind(obj, *args, **kwargs)
+        except TypeError:  # a copy (spec arrives with its state), or wrong arguments (__init__ will say so)
+            return obj
+        bound.apply_defaults()
+        init_args = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        obj.__dict__["spec"] = {"class_path": _public_name(cls), "init_args": init_args}
+        return obj
+
+
+def rebuild(spec: dict[str, Any]) -> Any:
+    """The object that `spec` describes, with new weights.
+
+    Raises:
+        ValueError: if `spec` names a class that is not a known `Rebuildable`.
+    """
+    name = spec["class_path"]
+    if name not in _CLASSES:
+        for package in _PACKAGES:
+            importlib.import_module(f"diffsound.{package}")
+    if name not in _CLASSES:
+        raise ValueError(f"the checkpoint needs the class {name}, which is not known here: "
+                         "import the module that defines it first, or install the version that wrote the checkpoint")
+    cls = _CLASSES[name]
+    return cls(**{key: _rebuild_value(value) for key, value in spec["init_args"].items()})
+
+
+def _rebuild_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"class_path", "init_args"}:
+            return rebuild(value)
+        return {key: _rebuild_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rebuild_value(item) for item in value]
+    return value
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Contents of a training checkpoint, without running any code it may hold.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not one of our checkpoints.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: train that stage first, or change the path in the recipe")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is not a checkpoint that can be read safely "
+                         f"({str(error).splitlines()[0]})") from error
+    if not isinstance(checkpoint, dict) or "spec" not in checkpoint or "state_dict" not in checkpoint:
+        raise ValueError(f"{path} is not a Diffsound checkpoint: expected the keys 'spec' and 'state_dict'")
+    return checkpoint
+
+
+def load_module(path: str | os.PathLike) -> nn.Module:
+    """The module saved at `path`, whatever its class: rebuilt, weights loaded, in eval mode, frozen, on the CPU."""
+    checkpoint = read_checkpoint(path)
+    module = rebuild(checkpoint["spec"])
+    module.load_state_dict(checkpoint["state_dict"])
+    return module.eval().requires_grad_(False)
+
+
+class Checkpointed(Rebuildable):
+    """Mix-in of the LightningModules: their checkpoints are enough to build them again.
+
+    The weights in `state_dict` are the averaged ones where the EMA callback was on.
+    """
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["spec"] = self.spec
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse, in one line, a checkpoint that does not fit this module."""
+        saved = checkpoint.get("spec", {}).get("class_path", "another program")
+        if saved != self.spec["class_path"]:
+            raise ValueError(f"the checkpoint was written by {saved}, but the recipe trains "
+                             f"{self.spec['class_path']}: check ckpt_path")
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        other = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        for name in sorted(own.keys() | other.keys()):
+            if own.get(name) != other.get(name):
+                raise ValueError(f"the checkpoint does not fit the recipe: {name} is {other.get(name, 'missing')} in "
+                                 f"the checkpoint and {own.get(name, 'missing')} in the recipe; use the recipe it was "
+                                 "trained with, or start without ckpt_path")
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike) -> Self:
+        """The trained module: rebuilt from the checkpoint alone, in eval mode, frozen, on the CPU.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is not a checkpoint of this class.
+        """
+        module = load_module(path)
+        if not isinstance(module, cls):
+            raise ValueError(f"{path} is a checkpoint of {type(module).__name__}, not of {cls.__name__}")
+        return module
+
+
+def fingerprint(module: nn.Module) -> str:
+    """16 hex digits that change when a weight, a shape or a constructor argument of `module` does."""
+    digest = hashlib.sha256(repr(module.spec).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,41 @@
+"""What a text encoder hands to a decoder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Condition(NamedTuple):
+    """Token-level embeddings of B texts, padded to the longest."""
+
+    embeddings: Tensor  # (B, S, D) float32
+    mask: Tensor  # (B, S) bool, True = a real token
+
+    def to(self, device: torch.device | str) -> Condition:
+        return Condition(self.embeddings.to(device), self.mask.to(device))
+
+    def select(self, rows: Tensor | list[int]) -> Condition:
+        return Condition(self.embeddings[rows], self.mask[rows])
+
+
+class NullCondition(nn.Module):
+    """The learned condition that stands for 'no text' in classifier-free guidance: one token, owned by the decoder."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(width) * 0.02)
+
+    def like(self, condition: Condition) -> Condition:
+        """The null condition, in the shape of `condition`."""
+        return self.replace(condition, torch.ones_like(condition.mask[:, 0]))
+
+    def replace(self, condition: Condition, drop: Tensor) -> Condition:
+        """`condition` with the rows where `drop` (B,) is true replaced by the null condition."""
+        first = torch.zeros_like(condition.mask)
+        first[:, 0] = True
+        embeddings = torch.where((drop[:, None] & first)[..., None], self.embedding.to(condition.embeddings),
+                                 condition.embeddings)
+        return Condition(embeddings, torch.where(drop[:, None], first, condition.mask))

@@ -1,0 +1,45 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """`golden(name)` -> (tensors, settings) of one fixture produced by the original code; skips where it is absent."""
+    folder = Path(os.environ.get("DIFFSOUND_GOLDEN", ROOT.parent / "shared" / "reference" / "golden"))
+
+    def read(name: str) -> tuple[dict[str, torch.Tensor], dict]:
+        from safetensors.torch import load_file
+
+        if not (folder / f"{name}.json").is_file():
+            pytest.skip(f"no {name}.json in {folder} (set DIFFSOUND_GOLDEN)")
+        return load_file(folder / f"{name}.safetensors"), json.loads((folder / f"{name}.json").read_text())
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings; skips where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}")
+    return folder
+
+
+def state_dict_of(tensors: dict[str, torch.Tensor], prefix: str = "state_dict.") -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
