@@ -120,17 +120,22 @@ def load_module(path: str | os.PathLike) -> nn.Module:
     checkpoint = read_checkpoint(path)
     module = rebuild(checkpoint["spec"])
     module.load_state_dict(checkpoint["state_dict"])
+    module.facts = checkpoint["facts"]
     return module.eval().requires_grad_(False)
 
 
 class Checkpointed(Rebuildable):
     """Mix-in of the LightningModules: their checkpoints are enough to build them again.
 
+    `facts` is what training notes beside the weights, as plain data: which codec the tokens came from, the steps done.
     The weights in `state_dict` are the averaged ones where the EMA callback was on.
     """
 
+    facts: dict[str, Any] = {}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["spec"] = self.spec
+        checkpoint["facts"] = {**self.facts, "steps": checkpoint["global_step"]}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse, in one line, a checkpoint that does not fit this module."""

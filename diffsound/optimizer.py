@@ -19,7 +19,7 @@ def adam(module: LightningModule, learning_rate: float, betas: tuple[float, floa
     optimizer = torch.optim.AdamW(parameters, learning_rate, betas=betas, weight_decay=weight_decay)
     total = module.trainer.max_steps
     if decay == "cosine" and total < 1:
-        raise ValueError(f"decay 'cosine' needs trainer.max_steps >= 1, found {total}: set max_steps, or decay: constant")
+        raise ValueError(f"decay 'cosine' needs trainer.max_steps, found {total}: set it, or use decay: constant")
 
     def factor(step: int) -> float:
         warm = min(1.0, (step + 1) / max(1, warmup_steps))

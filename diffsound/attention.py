@@ -1,0 +1,64 @@
+"""Multi-head attention, as both decoders use it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class KeyValueCache:
+    """Keys and values of the positions seen so far, for one attention layer of a causal model."""
+
+    def __init__(self) -> None:
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        if self.keys is not None:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+class Attention(nn.Module):
+    """Attention from `x` to itself or to a context; separate query, key, value and output projections with bias."""
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}: change one of them in the recipe")
+        self.heads, self.dropout = heads, dropout
+        context_width = context_width or width
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(context_width, width)
+        self.value = nn.Linear(context_width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None,
+                cache: KeyValueCache | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (B, N, width).
+            context: (B, S, context_width); None attends to `x` itself.
+            mask: bool, broadcastable to (B, heads, N, S), True where attention is allowed.
+            cache: keys and values of earlier positions, extended in place.
+        Returns:
+            (B, N, width).
+        """
+        context = x if context is None else context
+        q, k, v = (layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer, y in [(self.query, x), (self.key, context), (self.value, context)])
+        if cache is not None:
+            k, v = cache.append(k, v)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Sequential):
+    """width -> ratio * width -> width."""
+
+    def __init__(self, width: int, ratio: int, activation: nn.Module, dropout: float = 0.0) -> None:
+        super().__init__(nn.Linear(width, ratio * width), activation, nn.Linear(ratio * width, width),
+                         nn.Dropout(dropout))

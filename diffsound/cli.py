@@ -1,0 +1,70 @@
+"""The command `diffsound`. Imports nothing heavy, so that help and mistakes are answered at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+HELP = """\
+usage: diffsound VERB [options]
+
+Text to sound by discrete diffusion over mel-spectrogram tokens.
+
+verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
+  fit        train a stage: vqvae, vocoder, diffusion, autoregressive, text_encoder, tagger
+  validate   score a trained stage on the validation split (--ckpt_path FILE)
+  test       the same on the test split
+  tokenize   write the token store that the decoders train from (stage tokenize)
+  predict    make a clip of every prompt (stage predict)
+
+other verbs:
+  manifest   list the clips of a data set folder in the file that recipes read
+  demo       train the whole chain on procedural scenes and make a page of clips
+
+diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe.
+DIFFSOUND_DEBUG=1 shows the traceback of an error.
+"""
+RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status: 0, 1 for an error that is explained, 130 after Ctrl-C."""
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    verb, rest = args[0], args[1:]
+    if verb in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(version("diffsound"))
+        return 0
+    if verb not in (*RECIPE_VERBS, "manifest", "demo"):
+        print(f"diffsound: there is no verb {verb!r}; diffsound --help lists them", file=sys.stderr)
+        return 2
+    try:
+        if verb in RECIPE_VERBS:
+            from diffsound.recipe import run
+
+            run(verb, rest)
+        elif verb == "manifest":
+            from diffsound.data.manifest_cli import main as run_manifest
+
+            run_manifest(rest)
+        else:
+            from diffsound.demo import main as run_demo
+
+            run_demo(rest)
+    except KeyboardInterrupt:
+        print("diffsound: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("DIFFSOUND_DEBUG"):
+            raise
+        print(f"diffsound: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

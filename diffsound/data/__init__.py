@@ -1,0 +1,20 @@
+"""Files to batches: {"waveform": (B, N), "text": list[str]}, or {"tokens": (B, L), "text": list[str]}."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffsound.data.modules import AudioTextDataModule, TokenDataModule
+    from diffsound.data.prompts import PromptDataModule
+
+__all__ = ["AudioTextDataModule", "PromptDataModule", "TokenDataModule"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the data modules when they are named: `diffsound manifest` needs neither torch nor Lightning."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    file = "prompts" if name == "PromptDataModule" else "modules"
+    return getattr(importlib.import_module(f"diffsound.data.{file}"), name)

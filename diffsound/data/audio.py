@@ -1,0 +1,130 @@
+"""Audio files to mono float32 samples, and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf")  # what a folder may hold
+_WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),
+            ".mp3": ("MP3", "MPEG_LAYER_III")}
+_BLOCK = 65536  # libsndfile's Vorbis encoder overflows its stack when it is given minutes in one call
+
+
+class UnreadableAudio(ValueError):
+    """A file that gives no sound. The message names the file and the reason."""
+
+
+def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
+    """The whole file, mixed down and resampled (soxr, HQ).
+
+    Returns:
+        (N,) float32 at `sample_rate` Hz, clipped to [-1, 1]: lossy codecs and the resampler overshoot.
+    Raises:
+        UnreadableAudio: if the file is missing, is not audio, breaks off, holds no samples, or holds NaN or infinity.
+    """
+    import soxr
+
+    waveform, rate = _decode(Path(path))
+    if rate != sample_rate:
+        waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
+    return np.clip(waveform, -1, 1)
+
+
+def duration(path: str | os.PathLike) -> float:
+    """Seconds of sound according to the file's header; the body may still be broken.
+
+    Raises:
+        UnreadableAudio: if the file is missing, is not audio or holds no samples.
+    """
+    with _opened(Path(path)) as file:
+        return file.frames / file.samplerate
+
+
+def decoded_duration(path: str | os.PathLike) -> float:
+    """Like `duration`, after decoding the whole file: what passes here, `load` can read."""
+    waveform, rate = _decode(Path(path))
+    return len(waveform) / rate
+
+
+def fit_length(waveform: np.ndarray, num_samples: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """`waveform` (N,) as (num_samples,): zeros appended, or a crop.
+
+    The crop is at random with `rng`, and else the start of the clip: where most recorded events begin, and the same in
+    every run.
+    """
+    spare = len(waveform) - num_samples
+    if spare <= 0:
+        return np.pad(waveform, (0, -spare))
+    start = 0 if rng is None else int(rng.integers(spare + 1))
+    return waveform[start:start + num_samples]
+
+
+def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write `waveform` (N,) as wav or flac (16 bit), ogg or mp3, by the suffix; values beyond [-1, 1] are clipped.
+
+    The file appears under its name only when it is whole.
+
+    Raises:
+        ValueError: if the suffix is another one, or the waveform is not (N,) finite numbers.
+    """
+    import soundfile
+
+    path = Path(path)
+    if path.suffix.lower() not in _WRITTEN:
+        raise ValueError(f"cannot write {path}: expected a name that ends in {', '.join(_WRITTEN)}")
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or not np.isfinite(waveform).all():
+        raise ValueError(f"cannot write {path}: expected finite samples (N,), found shape {waveform.shape}"
+                         + (" with NaN or infinity" if waveform.ndim == 1 else ""))
+    file_format, subtype = _WRITTEN[path.suffix.lower()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with soundfile.SoundFile(partial, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
+            for start in range(0, len(waveform), _BLOCK):
+                file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> SoundFile:
+    import soundfile
+
+    if not path.is_file():
+        raise UnreadableAudio(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise UnreadableAudio(f"{path}: the file is empty")
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
+        raise UnreadableAudio(f"{path}: not audio that can be read "
+                              f"({getattr(error, 'error_string', error)})") from error
+    if file.frames == 0:
+        file.close()
+        raise UnreadableAudio(f"{path}: holds no samples")
+    return file
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """(N,) float32 mono samples at the file's own rate, and that rate."""
+    import soundfile
+
+    with _opened(path) as file:
+        try:
+            waveform = file.read(dtype="float32", always_2d=True).mean(axis=1)
+        except soundfile.LibsndfileError as error:
+            raise UnreadableAudio(f"{path}: breaks off ({error.error_string})") from error
+        rate = file.samplerate
+    if len(waveform) == 0:
+        raise UnreadableAudio(f"{path}: holds no samples")
+    if not np.isfinite(waveform).all():
+        raise UnreadableAudio(f"{path}: holds NaN or infinite samples")
+    return waveform, rate

@@ -1,0 +1,138 @@
+"""Single items: what one clip, or one row of tokens, gives to a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Trainer
+from torch.utils.data import Dataset, DistributedSampler
+
+from diffsound.data import audio
+from diffsound.data.manifest import Clip
+from diffsound.data.token_store import StoredClip, TokenStore
+from diffsound.data.unreadable import UnreadableReport
+
+Key = int | tuple[int, int]  # index, or (epoch, index)
+
+
+class EpochSampler(DistributedSampler):
+    """Shuffles anew in every epoch and yields (epoch, index), so that an item may draw from both.
+
+    Items are then a function of (seed, epoch, index), whatever the number of workers. Lightning tells a
+    DistributedSampler the epoch, and leaves it in place when it trains on several devices.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, trainer: Trainer | None) -> None:
+        world = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        super().__init__(dataset, *world, shuffle=True, seed=seed)
+        self.set_epoch(trainer.current_epoch if trainer else 0)  # Lightning says so too late for a resumed run
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(repeat(self.epoch), super().__iter__())
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Arrays become one tensor (B, ...), everything else a list of B."""
+    columns = {key: [item[key] for item in items] for key in items[0]}
+    return {key: torch.from_numpy(np.stack(values)) if isinstance(values[0], np.ndarray) else values
+            for key, values in columns.items()}
+
+
+@dataclass(frozen=True)
+class Window:
+    """What every waveform is cut to: `num_samples` at `sample_rate` Hz. `peak` scales the clip before it is cut."""
+
+    sample_rate: int
+    num_samples: int
+    peak: float | None = None
+
+    def read(self, clip: Clip, rng: np.random.Generator | None) -> np.ndarray:
+        """(num_samples,) float32, a random crop with `rng`. Raises audio.UnreadableAudio."""
+        waveform = audio.load(clip.audio, self.sample_rate)
+        loudest = np.abs(waveform).max(initial=0.0)
+        if self.peak is not None and loudest > 0:
+            waveform = waveform * np.float32(self.peak / loudest)
+        return audio.fit_length(waveform, self.num_samples, rng)
+
+
+class AudioText(Dataset):
+    """{"waveform": (num_samples,) float32, "text": str} of a clip.
+
+    With a `seed` caption and crop are drawn from (seed, epoch, index); without one they are the first caption and the
+    clip's start. For a file that turns out to be broken the next clip stands in, so that batches stay whole.
+    """
+
+    def __init__(self, clips: Sequence[Clip], window: Window, seed: int | None, report: UnreadableReport) -> None:
+        self.clips, self.window, self.seed, self.report = clips, window, seed, report
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        rng, index = _generator(self.seed, key)
+        for step in range(len(self.clips)):
+            clip = self.clips[(index + step) % len(self.clips)]
+            try:
+                return {"waveform": self.window.read(clip, rng), "text": _pick(clip.captions, rng)}
+            except audio.UnreadableAudio as error:
+                self.report.add([error])
+        raise audio.UnreadableAudio(f"none of {len(self.clips)} clips can be read, see {self.report.path}")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One crop of a clip, as it will be stored. `source` is (index in the manifests, number of the draw)."""
+
+    clip: Clip
+    stored: StoredClip
+    source: tuple[int, int]
+
+
+class Draws(Dataset):
+    """What tokenising needs of each draw: `waveform`, `text` and the fields of StoredClip.
+
+    Draw 0 is the clip's start; the others are at random places, a function of (seed, index, draw).
+    """
+
+    def __init__(self, draws: Sequence[Draw], window: Window, seed: int) -> None:
+        self.draws, self.window, self.seed = draws, window, seed
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        draw = self.draws[i]
+        rng = np.random.default_rng((self.seed, *draw.source)) if draw.source[1] else None
+        return {"waveform": self.window.read(draw.clip, rng), "text": _pick(draw.clip.captions, None),
+                **asdict(draw.stored)}
+
+
+class TokenText(Dataset):
+    """{"tokens": (L,) int64, "text": str} of a row of a token store; `seed` as for AudioText."""
+
+    def __init__(self, store: TokenStore, rows: np.ndarray, seed: int | None) -> None:
+        self.store, self.rows, self.seed = store, rows, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        rng, index = _generator(self.seed, key)
+        row = int(self.rows[index])
+        return {"tokens": self.store.tokens(row).astype(np.int64), "text": _pick(self.store.captions(row), rng)}
+
+
+def _generator(seed: int | None, key: Key) -> tuple[np.random.Generator | None, int]:
+    epoch, index = key if isinstance(key, tuple) else (0, key)
+    return None if seed is None else np.random.default_rng((seed, epoch, index)), index
+
+
+def _pick(captions: Sequence[str], rng: np.random.Generator | None) -> str:
+    if not captions:
+        return ""
+    return captions[0 if rng is None else int(rng.integers(len(captions)))]

@@ -1,0 +1,138 @@
+"""The list of clips that every data set becomes: one JSON object a line, or a CSV table."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_VAL_FRACTION = 0.1  # of the groups, where a manifest names no splits
+
+
+@dataclass
+class Clip:
+    """One audio file and what is known about it. A clip without captions takes its labels as text: "dog, bark"."""
+
+    audio: Path
+    captions: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    split: str = ""  # train, val, test, ...
+    group: str = ""  # clips of one recording share it; splits never cut a group
+
+    def __post_init__(self) -> None:
+        if not self.captions and self.labels:
+            self.captions = [", ".join(self.labels).lower()]
+
+
+def read(path: str | os.PathLike) -> list[Clip]:
+    """The clips of a manifest, in its order, with `audio` joined to the manifest's folder.
+
+    JSON lines: {"audio", "captions": [...] (or "caption": text), "labels": [...], "split", "group"}; all but "audio"
+    may be absent, other keys are ignored. CSV: the columns audio (or path), caption (or captions, separated by `|`),
+    labels (separated by `;`), split, group. A clip without a group is its own group. Where no clip has a split, a hash
+    of the group sends about a tenth of the groups to "val" and the rest to "train".
+
+    Raises:
+        ValueError: if there is no such file, no clip in it, or a line is not as above (named as file:line).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no manifest at {path}: write one with `diffsound manifest`, "
+                         "or change data.init_args.manifest")
+    try:
+        rows = list(_csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    if not rows:
+        raise ValueError(f"{path} holds no clips")
+    clips = [_clip(row, path.parent, where) for where, row in rows]
+    unsplit = [where for (where, _), clip in zip(rows, clips, strict=True) if not clip.split]
+    if 0 < len(unsplit) < len(clips):
+        raise ValueError(f"{unsplit[0]}: no 'split', though other clips have one: name it for all clips or for none")
+    if unsplit:
+        _split_by_group(clips)
+    return clips
+
+
+def write(path: str | os.PathLike, clips: Sequence[Clip]) -> None:
+    """Write `clips` as JSON lines, audio paths relative to `path`; an older file is replaced when the new one is whole.
+
+    Raises:
+        ValueError: if there are no clips.
+    """
+    if not clips:
+        raise ValueError(f"no clips to write to {path}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for clip in clips:
+            row = {"audio": Path(os.path.relpath(clip.audio, path.parent)).as_posix(), "captions": clip.captions,
+                   "labels": clip.labels, "split": clip.split, "group": clip.group}
+            file.write(json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f'{path}:{number}: expected an object such as {{"audio": "dog.wav"}}, found {row!r}')
+            yield f"{path}:{number}", row
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        if not {"audio", "path"} & set(table.fieldnames or ()):
+            raise ValueError(f"{path}:1: expected a column 'audio' or 'path', found {table.fieldnames}")
+        for cells in table:
+            where = f"{path}:{table.line_num}"
+            if None in cells:
+                raise ValueError(f"{where}: more cells than columns: put a caption with a comma in quotes")
+            row: dict[str, Any] = {key: value for key, value in cells.items() if value}
+            row["audio"] = row.get("audio") or row.get("path")
+            for key, separator in (("captions", "|"), ("labels", ";")):
+                if key in row:
+                    row[key] = row[key].split(separator)
+            yield where, row
+
+
+def _clip(row: dict[str, Any], folder: Path, where: str) -> Clip:
+    audio = row.get("audio")
+    if not isinstance(audio, str) or not audio:
+        raise ValueError(f"{where}: expected 'audio', the path of a file, found {audio!r}")
+    captions = _texts(row, "captions" if "captions" in row else "caption", where)
+    split, group = row.get("split") or "", row.get("group") or audio
+    if not isinstance(split, str) or not isinstance(group, str | int):
+        raise ValueError(f"{where}: expected names for 'split' and 'group', found {split!r} and {group!r}")
+    return Clip(folder / audio, captions, _texts(row, "labels", where), split, str(group))
+
+
+def _texts(row: dict[str, Any], key: str, where: str) -> list[str]:
+    value = row.get(key) or []
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{where}: expected {key!r} to be text or a list of texts, found {value!r}")
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _split_by_group(clips: list[Clip]) -> None:
+    """By a hash, so that a clip keeps its split when others are added; of two groups or more each side gets one."""
+    hashes = {clip.group: int(hashlib.sha256(clip.group.encode()).hexdigest()[:8], 16) / 16**8 for clip in clips}
+    ranked = sorted(hashes, key=hashes.__getitem__)
+    below = sum(value < _VAL_FRACTION for value in hashes.values())
+    val = set(ranked[:min(max(1, below), len(ranked) - 1)])
+    for clip in clips:
+        clip.split = "val" if clip.group in val else "train"

@@ -1,0 +1,284 @@
+"""Tokens on disk: made once by a codec, read by every decoder.
+
+A store is a folder: `store.json`, and shards of `tokens-00000.npy` (uint16, (n, rows * columns), time-major) with
+`clips-00000.parquet` (id, captions, labels, split, group) beside it. Several draws of one clip are several rows.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from diffsound.mel import MelSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 1
+_INDEX = "store.json"
+_CODEC_KEYS = ("codec", "mel", "rows", "columns", "codebook_size")  # must agree between the shards of a store
+
+
+@dataclass
+class StoredClip:
+    """What a store knows about one row of tokens."""
+
+    id: str
+    captions: list[str]
+    labels: list[str]
+    split: str
+    group: str
+
+
+class TokenStore:
+    """A store, opened for reading: shards are memory-mapped and clips read when first asked for.
+
+    Attributes: `codec_fingerprint`, `mel`, `rows`, `columns`, `codebook_size`, as the writer recorded them.
+
+    Raises:
+        ValueError: if the folder is not a store, is of another format version, or a shard is not as recorded.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        index = _read_index(self.folder)
+        self.codec_fingerprint: str = index["codec"]
+        self.mel = MelSettings(**index["mel"])
+        self.rows: int = index["rows"]
+        self.columns: int = index["columns"]
+        self.codebook_size: int = index["codebook_size"]
+        self._shards: list[dict[str, Any]] = index["shards"]
+        self._ends = list(accumulate(shard["count"] for shard in self._shards))
+        self._tokens = [self._map(shard) for shard in self._shards]
+        self._tables: dict[int, pa.Table] = {}
+
+    def __reduce__(self) -> tuple[type[TokenStore], tuple[Path]]:
+        return TokenStore, (self.folder,)  # a worker process maps the files again instead of receiving their contents
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def tokens(self, i: int) -> np.ndarray:
+        """(rows * columns,) uint16, a view of the file."""
+        shard, row = self._locate(i)
+        return self._tokens[shard][row]
+
+    def captions(self, i: int) -> list[str]:
+        shard, row = self._locate(i)
+        return self._table(shard)["captions"][row].as_py()
+
+    def clip(self, i: int) -> StoredClip:
+        shard, row = self._locate(i)
+        return StoredClip(**self._table(shard).slice(row, 1).to_pylist()[0])
+
+    def indices(self, split: str) -> np.ndarray:
+        """(n,) int64: the rows of one split, in order."""
+        return np.flatnonzero(self._split_of_row == split)
+
+    def splits(self) -> dict[str, int]:
+        """Rows in each split."""
+        return dict(Counter(self._split_of_row.tolist()))
+
+    def verify(self) -> None:
+        """Read everything and compare with the checksums.
+
+        Raises:
+            ValueError: naming every file that is missing or was changed.
+        """
+        bad = [str(self.folder / name) for shard in self._shards for name, checksum in shard["sha256"].items()
+               if not (self.folder / name).is_file() or _sha256(self.folder / name) != checksum]
+        if bad:
+            raise ValueError(f"the token store is damaged, its checksum differs for {', '.join(bad)}: tokenize again")
+
+    @cached_property
+    def _split_of_row(self) -> np.ndarray:
+        return np.array([name for shard in range(len(self._shards))
+                         for name in self._table(shard)["split"].to_pylist()], dtype=str)
+
+    def _locate(self, i: int) -> tuple[int, int]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of {self.folder}, which has {len(self)} rows")
+        shard = bisect.bisect_right(self._ends, i)
+        return shard, i - (self._ends[shard] - self._shards[shard]["count"])
+
+    def _map(self, shard: dict[str, Any]) -> np.ndarray:
+        path = self.folder / shard["tokens"]
+        expected = (shard["count"], self.rows * self.columns)
+        try:
+            tokens = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"{path} cannot be read ({error}): tokenize again") from error
+        if tokens.shape != expected or tokens.dtype != np.uint16:
+            raise ValueError(f"{path} holds {tokens.dtype} {tokens.shape}, but {_INDEX} promises uint16 {expected}")
+        return tokens
+
+    def _table(self, shard: int) -> pa.Table:
+        if shard not in self._tables:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            path = self.folder / self._shards[shard]["clips"]
+            try:
+                table = pq.read_table(path, memory_map=True)
+            except (OSError, pa.ArrowException) as error:
+                raise ValueError(f"{path} cannot be read ({error}): tokenize again") from error
+            count = self._shards[shard]["count"]
+            if len(table) != count:
+                raise ValueError(f"{path} holds {len(table)} clips, but {_INDEX} promises {count}")
+            self._tables[shard] = table
+        return self._tables[shard]
+
+
+class TokenStoreWriter:
+    """Writes a store so that the folder never holds half of one: all under a hidden name, moved by `close()`.
+
+    Args:
+        folder: the store. If it exists, say `overwrite` (replace it) or `append` (add shards to it).
+        fingerprint, mel, rows, columns, codebook_size: of the codec and its grid; `codebook_size` is at most 65535.
+        shard_size: rows in a shard; 65536 rows of 265 tokens are 35 MB.
+    Raises:
+        ValueError: if `folder` exists and neither is said, is no store, or was made by another codec.
+    Use as a context manager: closes at the end, aborts on an exception. One writer a store at a time.
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: str, mel: MelSettings, rows: int, columns: int,
+                 codebook_size: int, shard_size: int = 65536, overwrite: bool = False, append: bool = False) -> None:
+        if overwrite and append:
+            raise ValueError(f"overwrite and append are both on for the token store {folder}: choose one")
+        if not 1 <= codebook_size <= 65535:
+            raise ValueError(f"codebook_size {codebook_size} must be in 1..65535: tokens are stored as uint16")
+        self.folder = Path(folder)
+        self._index = {"format": "diffsound token store", "version": VERSION, "codec": fingerprint,
+                       "mel": asdict(mel), "rows": rows, "columns": columns, "codebook_size": codebook_size,
+                       "shards": []}
+        self._shard_size = shard_size
+        self._append = append and self.folder.exists()
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not (self.folder / _INDEX).is_file():  # never replace a folder of other things
+                raise ValueError(f"{self.folder} holds files but no {_INDEX}: choose another folder for tokens")
+            if not overwrite and not append:
+                raise ValueError(f"{self.folder} is a token store already: set overwrite or append")
+            if append:
+                self._continue(_read_index(self.folder))
+        self._partial = self.folder.with_name(f".{self.folder.name}.partial")
+        if self._partial.exists():  # left by a run that was killed
+            shutil.rmtree(self._partial)
+        self._partial.mkdir(parents=True)
+        self._tokens: list[np.ndarray] = []
+        self._clips: list[StoredClip] = []
+
+    def add(self, tokens: np.ndarray, clips: Sequence[StoredClip]) -> None:
+        """Add rows.
+
+        Args:
+            tokens: (n, rows * columns) integers in 0..codebook_size - 1.
+            clips: n descriptions.
+        """
+        tokens = np.asarray(tokens)
+        expected = (len(clips), self._index["rows"] * self._index["columns"])
+        if tokens.shape != expected:
+            raise ValueError(f"tokens of shape {tokens.shape} for {len(clips)} clips: expected {expected}, "
+                             f"a grid of {self._index['rows']} rows and {self._index['columns']} columns")
+        outside = (tokens < 0) | (tokens >= self._index["codebook_size"])
+        if outside.any():
+            row = int(outside.any(axis=1).argmax())
+            raise ValueError(f"token {tokens[outside][0]} of clip {clips[row].id} is not in "
+                             f"0..{self._index['codebook_size'] - 1}")
+        self._tokens.extend(tokens.astype(np.uint16))
+        self._clips.extend(clips)
+        while len(self._clips) >= self._shard_size:
+            self._write_shard()
+
+    def close(self) -> None:
+        """Write what is left and move the store into place. A store without rows is refused."""
+        if self._clips:
+            self._write_shard()
+        if not self._index["shards"]:
+            raise ValueError(f"no tokens were written to {self.folder}")
+        (self._partial / _INDEX).write_text(json.dumps(self._index, indent=2) + "\n", encoding="utf-8")
+        if self._append:
+            for path in sorted(self._partial.iterdir(), key=lambda path: path.name == _INDEX):
+                path.replace(self.folder / path.name)  # the index last: until then readers see the old store
+            self._partial.rmdir()
+        else:
+            self._swap()
+
+    def abort(self) -> None:
+        """Drop what was written; an older store stays as it was."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self.abort()
+
+    def _continue(self, existing: dict[str, Any]) -> None:
+        for key in _CODEC_KEYS:
+            if existing[key] != self._index[key]:
+                raise ValueError(f"cannot append to {self.folder}: its {key} is {existing[key]}, "
+                                 f"that of the new tokens is {self._index[key]}")
+        self._index["shards"] = list(existing["shards"])
+
+    def _write_shard(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        number, count = len(self._index["shards"]), min(self._shard_size, len(self._clips))
+        names = {"tokens": f"tokens-{number:05d}.npy", "clips": f"clips-{number:05d}.parquet"}
+        np.save(self._partial / names["tokens"], np.stack(self._tokens[:count]))
+        strings = pa.list_(pa.string())
+        schema = pa.schema({"id": pa.string(), "captions": strings, "labels": strings, "split": pa.string(),
+                            "group": pa.string()})
+        pq.write_table(pa.Table.from_pylist([asdict(clip) for clip in self._clips[:count]], schema),
+                       self._partial / names["clips"])
+        del self._tokens[:count], self._clips[:count]
+        self._index["shards"].append({**names, "count": count, "sha256": {
+            name: _sha256(self._partial / name) for name in names.values()}})
+
+    def _swap(self) -> None:
+        """Put the new folder in the place of the old one; no system call exchanges two folders everywhere."""
+        old = self.folder.with_name(f".{self.folder.name}.replaced")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(old)
+        self._partial.rename(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / _INDEX
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a token store (it has no {_INDEX}): run `diffsound tokenize` first, "
+                         "or change data.init_args.store")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): tokenize again") from error
+    version = index.get("version")
+    if version != VERSION:
+        raise ValueError(f"{path} has format version {version}, this program reads version {VERSION}: tokenize again")
+    absent = [key for key in (*_CODEC_KEYS, "shards") if key not in index]
+    if absent:
+        raise ValueError(f"{path} lacks {', '.join(absent)}: tokenize again")
+    return index
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,57 @@
+"""Clips that cannot be read: left out, never in silence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from diffsound.data.audio import UnreadableAudio
+
+log = logging.getLogger(__name__)
+
+
+class UnreadableReport:
+    """A text file with one line, path and reason, for each clip that was left out. It appears with the first one.
+
+    Lines are appended, so that worker processes share the file and a run that is killed leaves it behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, errors: Sequence[UnreadableAudio]) -> None:
+        """Append those that are not in the file yet."""
+        known = set(self.lines())
+        new = [line for line in dict.fromkeys(map(str, errors)) if line not in known]
+        if not new:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in new)
+        log.warning("left out %d unreadable clips, named in %s; the first: %s", len(new), self.path, new[0])
+
+    def lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def durations(paths: Sequence[Path], measure: Callable[[Path], float], report: UnreadableReport) -> list[float | None]:
+    """Seconds of each file by `measure`: `audio.duration` (headers only) or `audio.decoded_duration` (whole files).
+
+    None where it raises UnreadableAudio; the report then names the file.
+    """
+
+    def attempt(path: Path) -> float | UnreadableAudio:
+        try:
+            return measure(path)
+        except UnreadableAudio as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:  # opening waits for the disk, and decoding does not hold Python's lock
+        results = list(pool.map(attempt, paths))
+    report.add([result for result in results if isinstance(result, UnreadableAudio)])
+    return [None if isinstance(result, UnreadableAudio) else result for result in results]

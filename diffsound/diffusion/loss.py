@@ -1,0 +1,82 @@
+"""What the denoiser is trained on."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffsound.checkpoint import Rebuildable
+from diffsound.diffusion.transition import Transition
+
+
+class Loss(NamedTuple):
+    """`total` is what is minimised; `per_clip` (B,) each clip's own loss, not divided by the probability of its t."""
+
+    total: Tensor
+    per_clip: Tensor
+
+
+def bound_term(transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) of each token: (B, L) in nats.
+
+    At t = 1 the true posterior is certain, so the same expression is -log p(x_0 | x_1), the last term of the bound.
+    `logits` is (B, L, K); D3PM, arXiv:2107.03006, Eq. 1.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        model = transition.posterior(logits.float().softmax(-1), x_t, t)
+        true = transition.posterior(F.one_hot(x_0, transition.codebook_size), x_t, t)
+        return (torch.special.xlogy(true, true) - true * model.clamp(min=1e-30).log()).sum(-1)
+
+
+class VariationalBound(Rebuildable, nn.Module):
+    """The variational bound, plus a small cross entropy on x_0 itself at every step.
+
+    Args:
+        auxiliary_weight: weight of the cross entropy (published: 5e-4).
+        auxiliary_trend: how that weight runs over t: "falling" 2 - t/T (VQ-Diffusion), "rising" 1 + t/T (the
+            original Diffsound), or "constant".
+    """
+
+    def __init__(self, auxiliary_weight: float = 5e-4,
+                 auxiliary_trend: Literal["falling", "rising", "constant"] = "falling") -> None:
+        super().__init__()
+        self.auxiliary_weight, self.auxiliary_trend = auxiliary_weight, auxiliary_trend
+
+    def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
+                probability: Tensor) -> Loss:
+        """Loss of a batch: an unbiased estimate of the whole bound, whatever t was drawn from.
+
+        Args:
+            logits: (B, L, K). x_0, x_t: (B, L). t: (B,) in 1..T. probability: (B,), with which t was drawn.
+        """
+        bound = bound_term(transition, logits, x_0, x_t, t).mean(-1)
+        cross_entropy = F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none").mean(-1)
+        progress = t / transition.num_timesteps
+        trend = {"falling": 2 - progress, "rising": 1 + progress, "constant": 1.0}[self.auxiliary_trend]
+        total = (bound + self.auxiliary_weight * trend * cross_entropy) / probability
+        return Loss(total.mean(), bound.detach())
+
+
+class CrossEntropy(Rebuildable, nn.Module):
+    """Cross entropy of x_0 at the tokens that differ from it, every step alike: what masked models train on.
+
+    A re-weighted bound (MaskGIT, arXiv:2202.04200): quicker at small size than `VariationalBound`, no likelihood.
+
+    Args:
+        intact_weight: weight of the tokens that are still as in x_0 (with `Mask` they need not be predicted).
+    """
+
+    def __init__(self, intact_weight: float = 0.0) -> None:
+        super().__init__()
+        self.intact_weight = intact_weight
+
+    def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
+                probability: Tensor) -> Loss:
+        """As `VariationalBound.forward`; `probability` is not used."""
+        cross_entropy = F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none")
+        weight = torch.where(x_t == x_0, self.intact_weight, 1.0)
+        total = (weight * cross_entropy).sum() / weight.sum().clamp(min=1)
+        return Loss(total, cross_entropy.detach().mean(-1))

@@ -1,0 +1,107 @@
+"""The non-autoregressive decoder: trains the denoiser to undo the corruption of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from diffsound.diffusion.denoiser import Denoiser
+from diffsound.diffusion.loss import CrossEntropy, VariationalBound, bound_term
+from diffsound.diffusion.sampler import Sampler
+from diffsound.diffusion.timesteps import Timesteps
+from diffsound.diffusion.transition import Transition
+from diffsound.optimizer import adam
+from diffsound.text_encoder.condition import Condition
+from diffsound.text_encoder.module import TextEncoder
+from diffsound.token_decoder import TokenDecoder
+
+
+class DiscreteDiffusion(TokenDecoder):
+    """Learns p(x_0 | x_t, text) over the token grid; `sampler.py` draws from it.
+
+    Diffsound, arXiv:2207.09983. Optimizer defaults as published.
+
+    Args:
+        text_encoder: words to condition; trained here if it is trainable.
+        denoiser, transition, loss, timesteps: the network, the corruption, what is minimised, how t is drawn.
+        text_dropout: share of texts replaced by the null condition in training, for guidance.
+        learning_rate, betas, weight_decay, warmup_steps, decay: of AdamW, see `diffsound.optimizer.adam`.
+    Raises:
+        ValueError: if the parts disagree on codebook_size, num_timesteps or the width of the condition.
+    """
+
+    def __init__(self, text_encoder: TextEncoder, denoiser: Denoiser, transition: Transition,
+                 loss: VariationalBound | CrossEntropy, timesteps: Timesteps, text_dropout: float = 0.1,
+                 learning_rate: float = 4.5e-4, betas: tuple[float, float] = (0.9, 0.96), weight_decay: float = 4.5e-2,
+                 warmup_steps: int = 1000, decay: Literal["constant", "cosine"] = "constant") -> None:
+        super().__init__(text_encoder, denoiser.codebook_size, denoiser.rows, denoiser.max_columns, text_dropout)
+        for name, expected, others in [
+            ("codebook_size", denoiser.codebook_size, {"transition": transition.codebook_size}),
+            ("num_timesteps", denoiser.num_timesteps,
+             {"transition": transition.num_timesteps, "timesteps": timesteps.num_timesteps}),
+            ("condition_width", denoiser.condition_width, {"text encoder": text_encoder.width}),
+        ]:
+            for part, value in others.items():
+                if value != expected:
+                    raise ValueError(f"the denoiser has {name} {expected}, the {part} {value}: "
+                                     f"set {name} once at the top of the recipe")
+        self.denoiser, self.transition, self.loss, self.timesteps = denoiser, transition, loss, timesteps
+        self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
+                             "warmup_steps": warmup_steps, "decay": decay}
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Logits (B, L, K) of x_0 from tokens x_t (B, L) at steps t (B,)."""
+        return self.denoiser(x_t, t, condition)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        x_0 = batch["tokens"]
+        t, probability = self.timesteps.sample(len(x_0))
+        x_t = self.transition.corrupt(x_0, t)
+        logits = self(x_t, t, self.training_condition(batch["text"]))
+        loss = self.loss(self.transition, logits, x_0, x_t, t, probability)
+        self.timesteps.update(t, loss.per_clip)
+        self.log("train/loss", loss.total, prog_bar=True)
+        return loss.total
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Bound in nats per token, and accuracy on corrupted tokens by quarter of T; the same noise every time."""
+        x_0, steps = batch["tokens"], self.transition.num_timesteps
+        generator = torch.Generator(self.device).manual_seed(batch_idx)
+        spread = torch.arange(len(x_0), device=self.device) / len(x_0) + 0.618 * batch_idx
+        t = (spread % 1 * steps).long() + 1
+        x_t = self.transition.corrupt(x_0, t, generator)
+        logits = self(x_t, t, self.condition(batch["text"]))
+        bound = bound_term(self.transition, logits, x_0, x_t, t).mean() * steps + self.transition.prior_divergence()
+        self._log("val/bound", bound, len(x_0), prog_bar=True)
+        right, corrupted = logits.argmax(-1) == x_0, x_t != x_0
+        for name, group in [("", corrupted)] + [(f"_t{q + 1}of4", corrupted & ((t - 1) * 4 // steps == q)[:, None])
+                                                for q in range(4)]:
+            if group.any():
+                self._log(f"val/accuracy{name}", right[group].float().mean(), int(group.sum()))
+
+    def _log(self, name: str, value: Tensor, weight: int, **options: Any) -> None:
+        self.log(name, value, batch_size=weight, sync_dist=True, **options)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        return adam(self, **self.optimization)
+
+    @torch.no_grad()
+    def generate(self, condition: Condition, columns: int, sampler: Sampler, generators: list[torch.Generator],
+                 keep: Tensor | None = None, negative: Condition | None = None,
+                 on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        """As `TokenDecoder.generate`. With guidance, `negative` is what to steer away from (default: no text)."""
+        if not 1 <= columns <= self.max_columns:
+            raise ValueError(f"{columns} columns asked for, this decoder makes 1 to {self.max_columns}")
+        scale, unwanted = sampler.guidance_scale, self.null.like(condition) if negative is None else negative
+
+        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+            logits = self(x_t, t, condition)
+            if scale == 1:
+                return logits
+            without = self(x_t, t, unwanted).log_softmax(-1)
+            return without + scale * (logits.log_softmax(-1) - without)
+
+        return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, on_step)

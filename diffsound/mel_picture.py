@@ -1,0 +1,34 @@
+"""A mel spectrogram as a picture, with seconds and Hz at its axes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from diffsound.mel import MelSettings
+
+
+def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = "") -> None:
+    """Write `mel` (n_mels, frames) in [0, 1] to `path` (PNG), under a temporary name until it is whole."""
+    from matplotlib.figure import Figure  # without pyplot, which would keep every figure and look for a display
+
+    figure = Figure(figsize=(6, 2.6), layout="constrained")
+    axis = figure.subplots()
+    seconds = mel.shape[1] * settings.hop_length / settings.sample_rate
+    axis.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1, extent=(0, seconds, 0, mel.shape[0]))
+    ticks = np.array([hz for hz in (250, 500, 1000, 2000, 4000, 8000) if settings.f_min < hz < settings.f_max])
+    low, high = (_slaney(np.array([hz]))[0] for hz in (settings.f_min, settings.f_max))
+    axis.set_yticks((_slaney(ticks) - low) / (high - low) * mel.shape[0], [f"{hz}" for hz in ticks])
+    axis.set(xlabel="s", ylabel="Hz")
+    if title:
+        axis.set_title(title, fontsize=9, wrap=True)
+    temporary = path.with_name(path.name + ".part")
+    figure.savefig(temporary, format="png", dpi=110)
+    os.replace(temporary, path)
+
+
+def _slaney(hz: np.ndarray) -> np.ndarray:
+    """Hz to mel: linear below 1 kHz, logarithmic above (Slaney, Auditory Toolbox)."""
+    return np.where(hz < 1000, 3 * hz / 200, 15 + np.log(np.maximum(hz, 1000) / 1000) * 27 / np.log(6.4))

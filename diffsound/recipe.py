@@ -1,0 +1,112 @@
+"""Recipes: how YAML files become a module, its data and a trainer.
+
+A recipe names every part once; a stage file from configs/stage/ says which of them is `model` in this run. Numbers are
+written once and meet their users by `${...}`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.cli import LightningCLI, SaveConfigCallback
+from torch import nn
+
+from diffsound.mel import MelSettings
+
+MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "text_to_sound")
+DATA = ("audio", "tokens", "prompts")
+
+
+@dataclass
+class Budget:
+    """What a stage may spend, and how fast it learns."""
+
+    max_steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+
+
+@dataclass
+class Training:
+    """What differs by stage."""
+
+    vqvae: Budget = field(default_factory=Budget)
+    vocoder: Budget = field(default_factory=Budget)
+    text_encoder: Budget = field(default_factory=Budget)
+    pretrain: Budget = field(default_factory=Budget)
+    diffusion: Budget = field(default_factory=Budget)
+    autoregressive: Budget = field(default_factory=Budget)
+    tagger: Budget = field(default_factory=Budget)
+
+
+class SaveRecipe(SaveConfigCallback):
+    """Keeps the resolved recipe of `fit` beside its checkpoints."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
+class RecipeCLI(LightningCLI):
+    """LightningCLI with the keys of a recipe beside `model`, `data` and `trainer`."""
+
+    def add_arguments_to_parser(self, parser: Any) -> None:
+        parser.add_argument("--name", type=str, default="unnamed", help="the system; files go to runs/NAME/")
+        parser.add_argument("--stage", type=str, default="unnamed", help="set by configs/stage/*.yaml")
+        parser.add_argument("--mel", type=MelSettings, default=MelSettings())
+        parser.add_argument("--frames", type=int, default=848, help="length of a clip in mel frames, a multiple of 16")
+        parser.add_argument("--max_columns", type=int, default=53, help="longest clip of the decoders, frames / 16")
+        parser.add_argument("--codebook_size", type=int, default=256)
+        parser.add_argument("--num_timesteps", type=int, default=100)
+        parser.add_argument("--condition_width", type=int, default=512, help="width of the text encoder")
+        parser.add_argument("--train", type=Training, default=Training())
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all results")
+        for part in MODULES:
+            parser.add_subclass_arguments(nn.Module, part, required=False)
+        for part in DATA:
+            parser.add_subclass_arguments(LightningDataModule, part, required=False)
+
+    def instantiate_classes(self) -> None:
+        """Build `model` and `data` alone: the parts they are made of were copied into them by `${...}`."""
+        for part in (*MODULES, *DATA):
+            self.config[self.subcommand].pop(part, None)
+        super().instantiate_classes()
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the recipe decide: Lightning would lay the checkpoint's arguments over the edited recipe."""
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and path not in ("last", "best", "hpc") and not Path(path).is_file():
+            raise FileNotFoundError(f"ckpt_path: there is no file {path}")
+
+
+def run(verb: str, args: list[str]) -> None:
+    """Run a recipe verb with the command line after it.
+
+    `tokenize` is `predict` with the stage configs/stage/tokenize.yaml, whose callback writes the token store.
+    """
+    _quiet()
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    RecipeCLI(
+        LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
+        save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
+        auto_configure_optimizers=False, load_from_checkpoint_support=False,
+        parser_kwargs={"parser_mode": "omegaconf+"},
+        args=["predict" if verb == "tokenize" else verb, *args],
+    )
+
+
+def _quiet() -> None:
+    """Silence advice that does not concern a recipe's user."""
+    for text in (".*does not have many workers.*", ".*has no attribute.*", ".*TensorBoard.*", ".*LeafSpec.*",
+                 ".*Checkpoint directory .* exists and is not empty.*"):
+        warnings.filterwarnings("ignore", text)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(text in record.getMessage() for text in ("Tip:", "litlogger", "litmodels")))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

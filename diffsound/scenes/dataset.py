@@ -1,0 +1,86 @@
+"""Scenes as a torch data set and a Lightning data module."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from diffsound.mel import MelSettings
+from diffsound.scenes.timeline import make_scene
+
+VALIDATION_START = 1_000_000_000  # validation takes the scenes from this index on; no training set reaches it
+
+
+class SceneDataset(Dataset):
+    """`length` scenes of the endless list `seed`, from index `start` on."""
+
+    def __init__(self, length: int, num_samples: int = 86016, sample_rate: int = 22050, seed: int = 0, start: int = 0,
+                 split: str = "train") -> None:
+        self.length, self.num_samples, self.sample_rate = length, num_samples, sample_rate
+        self.seed, self.start, self.split = seed, start, split
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        """One scene.
+
+        Returns:
+            waveform (num_samples,) float32; text, one caption; captions, several of the same truth; labels, the
+            classes by first onset; timeline, a list of {"name", "onset", "offset"} in seconds; kind of structure;
+            id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a source; split.
+        Raises:
+            IndexError: if `item` is not in 0..length-1.
+        """
+        if not 0 <= item < self.length:
+            raise IndexError(f"scene {item} of {self.length}")
+        index = self.start + item
+        scene = make_scene(self.seed, index, self.num_samples, self.sample_rate)
+        name = f"scene-{self.seed}-{index}"
+        return {
+            "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
+            "labels": list(dict.fromkeys(event.name for event in scene.events)),
+            "timeline": [asdict(event) for event in scene.events], "kind": scene.structure.kind,
+            "id": name, "group": name, "split": self.split,
+        }
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch: tensors stacked, everything else as lists with one entry an item."""
+    batch = {key: [item[key] for item in items] for key in items[0]}
+    return {key: torch.stack(values) if isinstance(values[0], torch.Tensor) else values
+            for key, values in batch.items()}
+
+
+class SceneDataModule(LightningDataModule):
+    """Procedural scenes for every stage; nothing is read from disk.
+
+    `frames` mel frames a clip (a multiple of 16 for the codec), 336 for 3.9 s. Batches hold what `SceneDataset`
+    describes. Validation scenes come from another part of the same list, so no training set contains them.
+    """
+
+    def __init__(self, mel: MelSettings, frames: int, num_train: int = 20000, num_val: int = 500, batch_size: int = 16,
+                 num_workers: int = 2, seed: int = 0) -> None:
+        super().__init__()
+        num_samples = frames * mel.hop_length
+        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
+        self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")
+        self.batch_size, self.num_workers = batch_size, num_workers
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train, shuffle=True, drop_last=len(self.train) >= self.batch_size)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val)
+
+    def predict_dataloader(self) -> DataLoader:
+        """All training scenes, then all validation scenes, in order: what the token store is written from."""
+        return self._loader(ConcatDataset([self.train, self.val]))
+
+    def _loader(self, dataset: Dataset, shuffle: bool = False, drop_last: bool = False) -> DataLoader:
+        return DataLoader(dataset, batch_size=self.batch_size, shuffle=shuffle, drop_last=drop_last,
+                          num_workers=self.num_workers, persistent_workers=self.num_workers > 0, collate_fn=collate)

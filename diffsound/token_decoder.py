@@ -1,0 +1,76 @@
+"""What the two token decoders share: the text as a condition, and the token grid they were trained on."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from diffsound.checkpoint import Checkpointed
+from diffsound.text_encoder.condition import Condition, NullCondition
+from diffsound.text_encoder.frozen import Frozen
+from diffsound.text_encoder.module import TextEncoder
+
+
+class TokenDecoder(Checkpointed, LightningModule):
+    """Base of `DiscreteDiffusion` and `Autoregressive`.
+
+    Holds the text encoder (frozen outside the checkpoint, or trained inside it), the learned null condition of
+    classifier-free guidance, and what it was told of the codec by the token store. It never holds the codec.
+    """
+
+    def __init__(self, text_encoder: TextEncoder, codebook_size: int, rows: int, max_columns: int,
+                 text_dropout: float) -> None:
+        super().__init__()
+        if not 0 <= text_dropout < 1:
+            raise ValueError(f"text_dropout is {text_dropout}, expected a share in [0, 1)")
+        self.text_encoder = text_encoder if text_encoder.trainable else Frozen(text_encoder)
+        self.null = NullCondition(text_encoder.width)
+        self.codebook_size, self.rows, self.max_columns = codebook_size, rows, max_columns
+        self.text_dropout = text_dropout
+
+    def condition(self, texts: list[str]) -> Condition:
+        """Embeddings of `texts` on this module's device."""
+        if isinstance(self.text_encoder, Frozen):
+            return self.text_encoder(texts, device=self.device).to(self.device)
+        return self.text_encoder(texts)
+
+    def training_condition(self, texts: list[str]) -> Condition:
+        """As `condition`, with a share of `text_dropout` of the texts replaced by the null condition."""
+        condition = self.condition(texts)
+        drop = torch.rand(len(texts), device=self.device) < self.text_dropout
+        return self.null.replace(condition, drop)
+
+    def on_fit_start(self) -> None:
+        """Check the token store against the recipe, and note whose tokens these are."""
+        data = self.trainer.datamodule
+        for name, mine, theirs in [("codebook_size", self.codebook_size, data.codebook_size),
+                                   ("rows", self.rows, data.rows)]:
+            if mine != theirs:
+                raise ValueError(f"the decoder has {name} {mine}, the token store {theirs}: set {name} once at the top "
+                                 "of the recipe, and tokenize again if the codec changed")
+        if data.columns > self.max_columns:
+            raise ValueError(f"the token store has {data.columns} columns, the decoder at most {self.max_columns}: "
+                             "raise max_columns, or tokenize shorter clips")
+        known = self.facts.get("codec", data.codec_fingerprint)
+        if known != data.codec_fingerprint:
+            raise ValueError(f"the decoder was trained on tokens of codec {known}, the token store holds tokens of "
+                             f"{data.codec_fingerprint}: tokenize with the first codec, or start without ckpt_path")
+        self.facts = {**self.facts, "codec": data.codec_fingerprint, "columns": data.columns}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.facts = checkpoint["facts"]
+
+    def generate(self, condition: Condition, columns: int, sampler: object, generators: list[torch.Generator],
+                 keep: Tensor | None = None) -> Tensor:
+        """Tokens (B, rows * columns) for B texts.
+
+        Args:
+            condition: of B texts, from `condition`.
+            columns: time columns, 1..max_columns.
+            sampler: a sampler of this decoder.
+            generators: B CPU generators; all noise of a clip comes from its own.
+            keep: (B, rows * columns) tokens that are given; -1 where they are to be made.
+        """
+        raise NotImplementedError

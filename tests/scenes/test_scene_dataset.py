@@ -1,0 +1,64 @@
+"""The data module serves the scenes of its list, in order where order matters, and never shares any across splits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from diffsound.mel import MelSettings
+from diffsound.scenes import SceneDataModule, SceneDataset, make_scene
+
+
+def module(num_workers: int = 0) -> SceneDataModule:
+    return SceneDataModule(MelSettings(), frames=160, num_train=10, num_val=5, batch_size=4, num_workers=num_workers,
+                           seed=7)
+
+
+def test_an_item_is_the_scene_of_its_index():
+    item = SceneDataset(5, num_samples=44100, seed=7)[3]
+    scene = make_scene(7, 3, 44100)
+    assert torch.equal(item["waveform"], torch.from_numpy(scene.waveform))
+    assert (item["id"], item["text"]) == ("scene-7-3", scene.caption)
+    assert item["text"] in item["captions"]
+    assert set(item["labels"]) == set(scene.structure.names)
+    assert json.loads(json.dumps(item["timeline"]))[0] == {
+        "name": scene.events[0].name, "onset": scene.events[0].onset, "offset": scene.events[0].offset}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_predict_serves_train_then_val_in_order(num_workers):
+    data = module(num_workers)
+    batches = list(data.predict_dataloader())
+    expected = [data.train[i] for i in range(10)] + [data.val[i] for i in range(5)]
+    assert [name for batch in batches for name in batch["id"]] == [item["id"] for item in expected]
+    assert [split for batch in batches for split in batch["split"]] == ["train"] * 10 + ["val"] * 5
+    assert torch.equal(torch.cat([batch["waveform"] for batch in batches]),
+                       torch.stack([item["waveform"] for item in expected]))
+    assert batches[0]["waveform"].shape == (4, 160 * 256)
+    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "kind"):
+        assert isinstance(batches[0][key], list)
+        assert len(batches[0][key]) == 4
+
+
+def test_train_and_val_share_no_scene():
+    data = module()
+    train = {waveform.numpy().tobytes() for batch in data.train_dataloader() for waveform in batch["waveform"]}
+    val = {waveform.numpy().tobytes() for batch in data.val_dataloader() for waveform in batch["waveform"]}
+    assert len(train) == 8  # the last, smaller batch is left out in training
+    assert len(val) == 5
+    assert not train & val
+
+
+def test_training_order_is_shuffled():
+    data = SceneDataModule(MelSettings(), frames=64, num_train=20, num_val=1, batch_size=20, num_workers=0)
+    first, second = (next(iter(data.train_dataloader()))["id"] for _ in range(2))
+    assert first != second
+    assert set(first) == set(second)
+
+
+def test_an_index_out_of_range_ends_the_list():
+    with pytest.raises(IndexError):
+        SceneDataset(5)[5]
+    assert len(list(iter(SceneDataset(3, num_samples=22050)))) == 3
