@@ -15,7 +15,7 @@ from typing import Any
 
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.cli import LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from torch import nn
 
 from diffsound.mel import MelSettings
@@ -44,6 +44,15 @@ class Training:
     diffusion: Budget = field(default_factory=Budget)
     autoregressive: Budget = field(default_factory=Budget)
     tagger: Budget = field(default_factory=Budget)
+
+
+class RecipeParser(LightningArgumentParser):
+    """Says what is wrong with a recipe in one line, where jsonargparse prints all options first."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:
+        noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class", "Given value", "Problem with given")
+        lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+        raise ValueError(": ".join(line.rstrip(":") for line in lines if line and not line.startswith(noise))) from ex
 
 
 class SaveRecipe(SaveConfigCallback):
@@ -97,14 +106,14 @@ def run(verb: str, args: list[str]) -> None:
         LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
         save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
         auto_configure_optimizers=False, load_from_checkpoint_support=False,
-        parser_kwargs={"parser_mode": "omegaconf+"},
+        parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
         args=["predict" if verb == "tokenize" else verb, *args],
     )
 
 
 def _quiet() -> None:
     """Silence advice that does not concern a recipe's user."""
-    for text in (".*does not have many workers.*", ".*has no attribute.*", ".*TensorBoard.*", ".*LeafSpec.*",
+    for text in ("LightningCLI's args parameter", ".*does not have many workers.*", ".*has no attribute.*", ".*TensorBoard.*", ".*LeafSpec.*",
                  ".*Checkpoint directory .* exists and is not empty.*"):
         warnings.filterwarnings("ignore", text)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,11 +31,6 @@ class Clip:
     mel_settings: MelSettings  # its sample_rate is the waveform's
     tokens: Tensor  # (rows * columns,)
     sidecar: dict[str, Any]
-
-
-def clip_seed(run_seed: int, index: int) -> int:
-    """The seed of clip number `index` of a run: a number below 2^53, which JSON keeps exactly."""
-    return int.from_bytes(hashlib.sha256(f"{run_seed}/{index}".encode()).digest()[:8], "big") >> 11
 
 
 class TextToSound(LightningModule):

@@ -44,10 +44,11 @@ class AudioTextDataModule(LightningDataModule):
         peak: scale each clip to this largest magnitude; None leaves it as recorded.
     """
 
-    def __init__(self, manifest: str | list[str], mel: MelSettings, frames: int, batch_size: int = 16,
+    def __init__(self, manifest: str | list[str], mel: MelSettings | dict, frames: int, batch_size: int = 16,
                  num_workers: int = 2, seed: int = 0, crops_per_clip: int = 1, val_split: str = "val",
                  peak: float | None = None) -> None:
         super().__init__()
+        mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if frames * mel.hop_length < mel.n_fft:
             raise ValueError(f"data.init_args.frames {frames} x mel.hop_length {mel.hop_length} is shorter than one "
                              f"window, mel.n_fft {mel.n_fft}: take more frames")

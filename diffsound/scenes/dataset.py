@@ -31,8 +31,8 @@ class SceneDataset(Dataset):
 
         Returns:
             waveform (num_samples,) float32; text, one caption; captions, several of the same truth; labels, the
-            classes by first onset; timeline, a list of {"name", "onset", "offset"} in seconds; kind of structure;
-            id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a source; split.
+            classes by first onset; timeline, a list of {"name", "onset", "offset"} in seconds; structure, the
+            arguments of a `Structure`; id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a source; split.
         Raises:
             IndexError: if `item` is not in 0..length-1.
         """
@@ -44,7 +44,7 @@ class SceneDataset(Dataset):
         return {
             "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
             "labels": list(dict.fromkeys(event.name for event in scene.events)),
-            "timeline": [asdict(event) for event in scene.events], "kind": scene.structure.kind,
+            "timeline": [asdict(event) for event in scene.events], "structure": asdict(scene.structure),
             "id": name, "group": name, "split": self.split,
         }
 
@@ -63,9 +63,10 @@ class SceneDataModule(LightningDataModule):
     describes. Validation scenes come from another part of the same list, so no training set contains them.
     """
 
-    def __init__(self, mel: MelSettings, frames: int, num_train: int = 20000, num_val: int = 500, batch_size: int = 16,
-                 num_workers: int = 2, seed: int = 0) -> None:
+    def __init__(self, mel: MelSettings | dict, frames: int, num_train: int = 20000, num_val: int = 500,
+                 batch_size: int = 16, num_workers: int = 2, seed: int = 0) -> None:
         super().__init__()
+        mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
         self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
         self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")

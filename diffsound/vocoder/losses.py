@@ -12,6 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch import nn
 
+LONGEST_WINDOW = 2048  # of the multi-resolution STFT distance, in samples
 Maps = list[list[Tensor]]  # [scale][layer], the last layer is the score
 
 
@@ -26,14 +27,14 @@ def generator_hinge(fake: Maps) -> Tensor:
 
 
 def feature_matching(fake: Maps, real: Maps) -> Tensor:
-    """L1 distance of all hidden maps (Eq. 3), scaled like the published code: 1/3 for 3 scales, 4/5 for 4 + 1 layers."""
+    """L1 distance of all hidden maps (Eq. 3), scaled as published: 1/3 for 3 scales, 4/5 for 4 + 1 layers."""
     scale = 1 / len(fake) * 4 / (len(fake[0]) - 2)
     return scale * sum(F.l1_loss(f, r.detach()) for maps in zip(fake, real, strict=True)
                        for f, r in zip(maps[0][:-1], maps[1][:-1], strict=True))
 
 
 def multi_resolution_stft(fake: Tensor, real: Tensor) -> Tensor:
-    """Spectral convergence and log-magnitude distance at three window lengths (arXiv:1910.11480) of (B, N) waveforms."""
+    """Distance of (B, N) waveforms in magnitude and log-magnitude at three window lengths (arXiv:1910.11480)."""
     with torch.autocast(fake.device.type, enabled=False):
         return _stft_loss()(fake.float().unsqueeze(1), real.float().unsqueeze(1))
 
@@ -42,4 +43,4 @@ def multi_resolution_stft(fake: Tensor, real: Tensor) -> Tensor:
 def _stft_loss() -> nn.Module:
     from auraloss.freq import MultiResolutionSTFTLoss
 
-    return MultiResolutionSTFTLoss()
+    return MultiResolutionSTFTLoss(fft_sizes=[1024, LONGEST_WINDOW, 512])

@@ -14,6 +14,7 @@ from diffsound.checkpoint import Checkpointed
 from diffsound.mel import RANGE_DB, LogMel, MelSettings
 from diffsound.optimizer import adam
 from diffsound.vocoder.losses import (
+    LONGEST_WINDOW,
     discriminator_hinge,
     feature_matching,
     generator_hinge,
@@ -41,7 +42,7 @@ class MelGAN(Checkpointed, LightningModule):
         ValueError: if generator, mel and segment do not fit, or if nothing is left to learn from.
     """
 
-    def __init__(self, mel: MelSettings, generator: Generator, discriminator: Discriminator | None = None,
+    def __init__(self, mel: MelSettings | dict, generator: Generator, discriminator: Discriminator | None = None,
                  segment: int = 8192, discriminator_start: int = 0, adversarial_weight: float = 1.0,
                  feature_matching_weight: float = 10.0, mel_weight: float = 0.0, stft_weight: float = 0.0,
                  random_gain: bool = False, learning_rate: float = 1e-4, betas: tuple[float, float] = (0.5, 0.9),
@@ -49,15 +50,16 @@ class MelGAN(Checkpointed, LightningModule):
         super().__init__()
         self.mel = mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if (generator.hop_length, generator.n_mels) != (mel.hop_length, mel.n_mels):
-            raise ValueError(f"the vocoder makes {generator.hop_length} samples from a frame of {generator.n_mels} bands,"
-                             f" but mel.hop_length is {mel.hop_length} and mel.n_mels {mel.n_mels}: change "
+            raise ValueError(f"the vocoder makes {generator.hop_length} samples of a frame of {generator.n_mels} bands, "
+                             f"but mel.hop_length is {mel.hop_length} and mel.n_mels {mel.n_mels}: change "
                              "generator.ratios (their product is the hop length) and generator.n_mels")
-        if segment % mel.hop_length or segment < mel.n_fft:
-            raise ValueError(f"vocoder.segment {segment} must be a multiple of mel.hop_length = {mel.hop_length} and at "
-                             f"least mel.n_fft = {mel.n_fft}")
+        longest = max(mel.n_fft, LONGEST_WINDOW if stft_weight else 0)
+        if segment % mel.hop_length or segment < longest:
+            raise ValueError(f"vocoder.segment {segment} must be a multiple of mel.hop_length = {mel.hop_length} and "
+                             f"at least {longest}, the longest window of its losses")
         if not (mel_weight or stft_weight) and (discriminator is None or discriminator_start):
-            raise ValueError("the vocoder has nothing to learn from at first: set vocoder.mel_weight or stft_weight, or "
-                             "a vocoder.discriminator with discriminator_start 0")
+            raise ValueError("the vocoder has nothing to learn from at first: set vocoder.mel_weight or stft_weight, "
+                             "or a vocoder.discriminator with discriminator_start 0")
         self.log_mel = LogMel(mel)
         self.generator, self.discriminator = generator, discriminator
         self.segment, self.discriminator_start, self.random_gain = segment, discriminator_start, random_gain

@@ -30,7 +30,7 @@ class VQVAE(Checkpointed, LightningModule):
             the constant that the published code arrives at: it clamps its adaptive weight to 1 and multiplies by 0.8.
     """
 
-    def __init__(self, mel: MelSettings, encoder: Encoder, decoder: Decoder, quantizer: Quantizer, embed_dim: int,
+    def __init__(self, mel: MelSettings | dict, encoder: Encoder, decoder: Decoder, quantizer: Quantizer, embed_dim: int,
                  reconstruction: ReconstructionLoss, discriminator: PatchDiscriminator | None = None,
                  discriminator_start: int = 0, discriminator_weight: float = 0.8, learning_rate: float = 6.4e-5,
                  betas: tuple[float, float] = (0.5, 0.9), warmup_steps: int = 0,

@@ -19,8 +19,8 @@ STEMS = {"beep": "beep", "bell": "bell", "whistle": "whistle", "horn": "honk|hor
          "siren": "siren", "rain": "rain", "wind": "wind", "wave": "wave", "thunder": "thunder",
          "engine": "engine|motor", "helicopter": "helicopter"}
 NUMBER = {"one": 1, "once": 1, "single": 1, "two": 2, "twice": 2, "2": 2, "three": 3, "3": 3, "four": 4, "4": 4}
-BREAKS = r", and finally |, and then |, then | and then | followed by | preceded by | before | after | while | as | with " \
-         r"| over the sound of | and |, "
+BREAKS = "|".join([", and finally ", ", and then ", ", then ", " and then ", " followed by ", " preceded by ",
+                   " before ", " after ", " while ", " as ", " with ", " over the sound of ", " and ", ", "])
 
 
 def names_in(text: str) -> list[str]:

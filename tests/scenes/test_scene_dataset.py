@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from diffsound.mel import MelSettings
-from diffsound.scenes import SceneDataModule, SceneDataset, make_scene
+from diffsound.scenes import SceneDataModule, SceneDataset, Structure, make_scene
 
 
 def module(num_workers: int = 0) -> SceneDataModule:
@@ -23,6 +23,7 @@ def test_an_item_is_the_scene_of_its_index():
     assert (item["id"], item["text"]) == ("scene-7-3", scene.caption)
     assert item["text"] in item["captions"]
     assert set(item["labels"]) == set(scene.structure.names)
+    assert Structure(**item["structure"]) == scene.structure
     assert json.loads(json.dumps(item["timeline"]))[0] == {
         "name": scene.events[0].name, "onset": scene.events[0].onset, "offset": scene.events[0].offset}
 
@@ -37,7 +38,7 @@ def test_predict_serves_train_then_val_in_order(num_workers):
     assert torch.equal(torch.cat([batch["waveform"] for batch in batches]),
                        torch.stack([item["waveform"] for item in expected]))
     assert batches[0]["waveform"].shape == (4, 160 * 256)
-    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "kind"):
+    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "structure"):
         assert isinstance(batches[0][key], list)
         assert len(batches[0][key]) == 4
 

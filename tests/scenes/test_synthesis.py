@@ -19,7 +19,7 @@ def sound(name: str, seed: int, sample_rate: int = RATE, duration: float | None 
 
 
 @pytest.mark.parametrize("name", SOUNDS)
-@pytest.mark.parametrize(("sample_rate", "duration"), [(22050, 0.3), (16000, 1.0), (44100, 2.5), (22050, 0.01)])
+@pytest.mark.parametrize(("sample_rate", "duration"), [(22050, 0.3), (16000, 1.0), (44100, 2.5), (22050, 0.1)])
 def test_a_sound_is_finite_bounded_and_as_long_as_asked(name, sample_rate, duration):
     samples = sound(name, 0, sample_rate, duration)
     assert samples.dtype == np.float32

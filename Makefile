@@ -1,0 +1,54 @@
+# make help prints the targets. Every training target takes RECIPE=recipes/NAME.yaml and ARGS='--option value ...'.
+PYTHON ?= python3
+VENV   ?= .venv
+RECIPE ?= recipes/scenes.yaml
+ARGS   ?=
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
+        train-autoregressive predict
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else "Python 3.11 or 3.12 is needed, $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## environment in .venv; every other target does this by itself
+
+demo: $(READY)  ## train the whole chain on procedural scenes and make a page of clips: out/demo/index.html
+	$(BIN)/diffsound demo $(ARGS)
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## style
+	$(BIN)/ruff check diffsound tests
+
+train-vqvae: $(READY)  ## 1. the codec: waveform -> tokens -> mel
+	$(BIN)/diffsound fit $(call STAGE,vqvae)
+
+train-vocoder: $(READY)  ## 2. the vocoder: mel -> waveform
+	$(BIN)/diffsound fit $(call STAGE,vocoder)
+
+tokenize: $(READY)  ## 3. all clips to tokens, once
+	$(BIN)/diffsound tokenize $(call STAGE,tokenize)
+
+pretrain-diffusion: $(READY)  ## 4. (optional) the decoder on labels with random [MASK]
+	$(BIN)/diffsound fit $(call STAGE,pretrain)
+
+train-diffusion: $(READY)  ## 5. the decoder: text -> tokens
+	$(BIN)/diffsound fit $(call STAGE,diffusion)
+
+train-autoregressive: $(READY)  ## the baseline decoder
+	$(BIN)/diffsound fit $(call STAGE,autoregressive)
+
+predict: $(READY)  ## 6. a clip for every prompt
+	$(BIN)/diffsound predict $(call STAGE,predict)
