@@ -109,7 +109,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is not a checkpoint that can be read safely "
-                         f"({str(error).splitlines()[0]})") from error
+                         f"({(str(error) or type(error).__name__).splitlines()[0]})") from error
     if not isinstance(checkpoint, dict) or "spec" not in checkpoint or "state_dict" not in checkpoint:
         raise ValueError(f"{path} is not a Diffsound checkpoint: expected the keys 'spec' and 'state_dict'")
     return checkpoint

@@ -18,6 +18,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from torch import nn
 
+from diffsound.checkpoint import read_checkpoint
 from diffsound.mel import MelSettings
 
 MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "text_to_sound")
@@ -76,6 +77,8 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--num_timesteps", type=int, default=100)
         parser.add_argument("--condition_width", type=int, default=512, help="width of the text encoder")
         parser.add_argument("--train", type=Training, default=Training())
+        parser.add_argument("--start_from", type=str | None, default=None,
+                            help="checkpoint whose weights training starts from; steps and optimizer begin anew")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all results")
         for part in MODULES:
             parser.add_subclass_arguments(nn.Module, part, required=False)
@@ -87,6 +90,13 @@ class RecipeCLI(LightningCLI):
         for part in (*MODULES, *DATA):
             self.config[self.subcommand].pop(part, None)
         super().instantiate_classes()
+
+    def before_fit(self) -> None:
+        path = self.config[self.subcommand].start_from
+        if path:
+            checkpoint = read_checkpoint(path)
+            self.model.on_load_checkpoint(checkpoint)
+            self.model.load_state_dict(checkpoint["state_dict"])
 
     def _parse_ckpt_path(self) -> None:
         """Let the recipe decide: Lightning would lay the checkpoint's arguments over the edited recipe."""
@@ -113,8 +123,7 @@ def run(verb: str, args: list[str]) -> None:
 
 def _quiet() -> None:
     """Silence advice that does not concern a recipe's user."""
-    for text in ("LightningCLI's args parameter", ".*does not have many workers.*", ".*has no attribute.*", ".*TensorBoard.*", ".*LeafSpec.*",
-                 ".*Checkpoint directory .* exists and is not empty.*"):
+    for text in (".*LightningCLI's args parameter.*", ".*does not have many workers.*", ".*LeafSpec.*", ".*Checkpoint directory .* exists and is not empty.*"):
         warnings.filterwarnings("ignore", text)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: not any(text in record.getMessage() for text in ("Tip:", "litlogger", "litmodels")))

@@ -92,8 +92,14 @@ class TextToSound(LightningModule):
         Raises:
             ValueError: if a text is empty or longer than the text encoder reads.
         """
-        if any(not text.strip() for text in texts):
-            raise ValueError("an empty prompt: write what should be heard")
+        encoder = self.decoder.encoder
+        for text in texts:
+            if not text.strip():
+                raise ValueError("an empty prompt: write what should be heard")
+            length = len(encoder.tokenize(text))
+            if length > encoder.max_tokens:
+                raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
+                                 f"{encoder.max_tokens}: shorten it")
         watch = Stopwatch(self.device)
         with torch.no_grad():
             condition = self.decoder.condition(texts)

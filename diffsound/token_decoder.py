@@ -29,6 +29,11 @@ class TokenDecoder(Checkpointed, LightningModule):
         self.codebook_size, self.rows, self.max_columns = codebook_size, rows, max_columns
         self.text_dropout = text_dropout
 
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder itself, frozen or not."""
+        return self.text_encoder.module if isinstance(self.text_encoder, Frozen) else self.text_encoder
+
     def condition(self, texts: list[str]) -> Condition:
         """Embeddings of `texts` on this module's device."""
         if isinstance(self.text_encoder, Frozen):

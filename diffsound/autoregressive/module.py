@@ -58,6 +58,9 @@ class Autoregressive(TokenDecoder):
         self.log("val/bound", loss, batch_size=len(tokens), sync_dist=True, prog_bar=True)
         self.log("val/accuracy", (logits.argmax(-1) == tokens).float().mean(), batch_size=len(tokens), sync_dist=True)
 
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
     def configure_optimizers(self) -> dict[str, Any]:
         return adam(self, **self.optimization)
 

@@ -13,6 +13,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import Dataset, DistributedSampler
 
 from diffsound.data import audio
+from diffsound.data.label_text import label_text
 from diffsound.data.manifest import Clip
 from diffsound.data.token_store import StoredClip, TokenStore
 from diffsound.data.unreadable import UnreadableReport
@@ -113,10 +114,13 @@ class Draws(Dataset):
 
 
 class TokenText(Dataset):
-    """{"tokens": (L,) int64, "text": str} of a row of a token store; `seed` as for AudioText."""
+    """{"tokens": (L,) int64, "text": str} of a row of a token store; `seed` as for AudioText.
 
-    def __init__(self, store: TokenStore, rows: np.ndarray, seed: int | None) -> None:
-        self.store, self.rows, self.seed = store, rows, seed
+    The text is a caption or, with a `mask` token, made from the row's labels by `label_text`.
+    """
+
+    def __init__(self, store: TokenStore, rows: np.ndarray, seed: int | None, mask: str | None = None) -> None:
+        self.store, self.rows, self.seed, self.mask = store, rows, seed, mask
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,7 +128,11 @@ class TokenText(Dataset):
     def __getitem__(self, key: Key) -> dict[str, Any]:
         rng, index = _generator(self.seed, key)
         row = int(self.rows[index])
-        return {"tokens": self.store.tokens(row).astype(np.int64), "text": _pick(self.store.captions(row), rng)}
+        if self.mask is None:
+            text = _pick(self.store.captions(row), rng)
+        else:
+            text = label_text(self.store.clip(row).labels, rng or np.random.default_rng(index), self.mask)
+        return {"tokens": self.store.tokens(row).astype(np.int64), "text": text}
 
 
 def _generator(seed: int | None, key: Key) -> tuple[np.random.Generator | None, int]:

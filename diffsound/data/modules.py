@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -91,6 +92,9 @@ class AudioTextDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split(self.val_split), self.window, None, self.report))
 
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(AudioText(self._of_split("test"), self.window, None, self.report))
+
     def predict_dataloader(self) -> DataLoader:
         return self._loader(Draws(self.draws, self.window, self.seed))
 
@@ -131,13 +135,14 @@ class TokenDataModule(LightningDataModule):
     """Rows of a token store: {"tokens": (B, rows * columns) int64, "text": list[str]}.
 
     In training each epoch draws another caption of a row, a function of (seed, epoch, row); validation takes the first.
-    After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec left them in the store.
+    With `text_from: labels` the text is made of a row's labels and random masks, for pretraining (`label_text`); the mask
+    is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec left them in the store.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,
-                 val_split: str = "val") -> None:
+                 val_split: str = "val", text_from: Literal["captions", "labels"] = "captions") -> None:
         super().__init__()
-        self.folder = Path(store)
+        self.folder, self.text_from = Path(store), text_from
         self.batch_size, self.num_workers, self.seed, self.val_split = batch_size, num_workers, seed, val_split
 
     def setup(self, stage: str) -> None:
@@ -153,9 +158,13 @@ class TokenDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return _loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers)
 
+    def test_dataloader(self) -> DataLoader:
+        return _loader(self._dataset("test", None), self.batch_size, self.num_workers)
+
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder))
-        return TokenText(self.store, self.store.indices(split), seed)
+        mask = self.trainer.lightning_module.encoder.mask_token if self.text_from == "labels" else None
+        return TokenText(self.store, self.store.indices(split), seed, mask)
 
 
 def _require(split: str, found: dict[str, int], source: str) -> None:

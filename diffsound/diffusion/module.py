@@ -85,6 +85,9 @@ class DiscreteDiffusion(TokenDecoder):
     def _log(self, name: str, value: Tensor, weight: int, **options: Any) -> None:
         self.log(name, value, batch_size=weight, sync_dist=True, **options)
 
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
     def configure_optimizers(self) -> dict[str, Any]:
         return adam(self, **self.optimization)
 

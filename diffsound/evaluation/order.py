@@ -53,7 +53,7 @@ def summarise(scores: Iterable[Score]) -> dict[str, float]:
     scores = list(scores)
     summary = {}
     for name in (field.name for field in fields(Score)):
-        right, of = (sum(values) for values in zip(*(getattr(s, name) for s in scores), strict=True))
+        right, of = (sum(getattr(one, name)[entry] for one in scores) for entry in (0, 1))
         if of:
             summary[name] = right / of
     precision, recall = summary.get("precision", 0.0), summary.get("recall", 0.0)

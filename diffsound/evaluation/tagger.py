@@ -18,7 +18,7 @@ from diffsound.scenes import SOUNDS, Event, Structure
 STRIDE = 4  # mel frames in one frame of the tagger
 ONSET_WEIGHT = 4.0  # onsets are rare
 GAP = 0.35  # seconds of pause within which a sustained sound is still the same one
-SHORTEST = 0.08  # seconds of activity that count as a sound
+SHORTEST = {True: 0.08, False: 0.3}  # seconds of activity that count as a sound, if momentary and if sustained
 
 
 class ResidualBlock(nn.Module):
@@ -131,8 +131,8 @@ def timeline(sounds: Tensor, begins: Tensor, classes: list[str], frame_seconds: 
     for name, active, beginning in zip(classes, sounds > threshold, begins, strict=True):
         momentary = SOUNDS[name].momentary
         onsets = _peaks(beginning, threshold) if momentary else []
-        for start, stop in _runs(active, gap=1 if momentary else round(GAP / frame_seconds)):
-            if (stop - start) * frame_seconds < SHORTEST:
+        for start, stop in _runs(active, gap=1 if momentary else 1 + round(GAP / frame_seconds)):
+            if (stop - start) * frame_seconds < SHORTEST[momentary]:
                 continue
             cuts = [start, *(onset for onset in onsets if start + 2 < onset < stop - 1), stop]
             events += [Event(name, a * frame_seconds, b * frame_seconds)

@@ -39,7 +39,7 @@ class GriffinLim(Rebuildable, nn.Module):
 
     @torch.no_grad()
     def forward(self, mel: Tensor) -> Tensor:
-        """Waveform (B, frames * hop_length) in [-1, 1] of a log-mel (B, n_mels, frames) in [0, 1]; silent where that is.
+        """Waveform (B, frames * hop_length) in [-1, 1] of a log-mel (B, n_mels, frames) in [0, 1]; silent at 0.
 
         One clip at a time: phases are sensitive to the last bits of a batched product.
 

@@ -50,7 +50,7 @@ class MelGAN(Checkpointed, LightningModule):
         super().__init__()
         self.mel = mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if (generator.hop_length, generator.n_mels) != (mel.hop_length, mel.n_mels):
-            raise ValueError(f"the vocoder makes {generator.hop_length} samples of a frame of {generator.n_mels} bands, "
+            raise ValueError(f"the vocoder makes {generator.hop_length} samples of a frame of {generator.n_mels} bands "
                              f"but mel.hop_length is {mel.hop_length} and mel.n_mels {mel.n_mels}: change "
                              "generator.ratios (their product is the hop length) and generator.n_mels")
         longest = max(mel.n_fft, LONGEST_WINDOW if stft_weight else 0)

@@ -1,0 +1,9 @@
+"""Text to condition: CLIP as published, BERT, or a small encoder that learns with the decoder."""
+
+from diffsound.text_encoder.bert import BERTTextEncoder
+from diffsound.text_encoder.clip import CLIPTextEncoder
+from diffsound.text_encoder.condition import Condition, NullCondition
+from diffsound.text_encoder.module import TextEncoder
+from diffsound.text_encoder.small import SmallTextEncoder
+
+__all__ = ["BERTTextEncoder", "CLIPTextEncoder", "Condition", "NullCondition", "SmallTextEncoder", "TextEncoder"]

@@ -1,0 +1,49 @@
+"""BERT and its relatives (arXiv:1810.04805) as text encoder."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diffsound.text_encoder.module import TextEncoder
+
+
+class BERTTextEncoder(TextEncoder):
+    """Last hidden state of a transformers encoder at every token.
+
+    Args:
+        path: a folder that transformers' `save_pretrained` wrote (model and tokenizer), or a name on the Hugging Face
+            hub such as `google-bert/bert-base-uncased`.
+    Raises:
+        ValueError: if there is no complete model at `path`.
+    """
+
+    def __init__(self, path: str, trainable: bool = False, max_tokens: int = 128, cache_size: int = 8192) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model, info = AutoModel.from_pretrained(path, output_loading_info=True)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"no BERT at text_encoder.init_args.path = {path} ({str(error).strip().splitlines()[0]}): "
+                             "give a folder with config.json, model.safetensors and the tokenizer's files") from error
+        missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
+        if missing:  # transformers would go on with random numbers
+            raise ValueError(f"the model at text_encoder.init_args.path = {path} lacks {len(missing)} weights, "
+                             f"{missing[0]} among them")
+        longest = getattr(model.config, "max_position_embeddings", max_tokens)
+        if not 2 <= max_tokens <= longest:
+            raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{longest} for the model at {path}")
+        super().__init__(model.config.hidden_size, max_tokens, trainable, cache_size)
+        self.tokenizer, self.model = tokenizer, model
+        self.requires_grad_(trainable)
+        self.train(trainable)
+
+    @property
+    def mask_token(self) -> str:
+        return self.tokenizer.mask_token or super().mask_token
+
+    def tokenize(self, text: str) -> list[int]:
+        return self.tokenizer(text, verbose=False)["input_ids"]  # verbose would warn of a long text; token_ids does
+
+    def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state

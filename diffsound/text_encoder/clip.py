@@ -1,0 +1,141 @@
+"""The text tower of CLIP (arXiv:2103.00020), the published condition of Diffsound."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffsound.text_encoder.module import TextEncoder
+
+_PLAIN = {"context_length", "vocab_size", "width", "heads", "layers"}  # what defines a text tower like OpenAI's
+_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+
+
+class CLIPTextEncoder(TextEncoder):
+    """Last layer of CLIP's text transformer at every token, each embedding scaled to length 1, no projection.
+
+    Args:
+        model: a model name of open_clip. OpenAI's weights need QuickGELU, so `ViT-B-32-quickgelu`.
+        path: weights on this machine: a .safetensors or .pt state dict of open_clip, or a folder from the Hugging Face
+            hub (open_clip's or transformers' layout). The image tower is skipped.
+        pretrained: where open_clip downloads weights if there is no `path`: one of its tags, or `hf-hub:owner/name`.
+        attend_padding: pad every text to `max_tokens` with id 0 and pass the padding on as if it were text. The
+            published models were trained so.
+    Raises:
+        ValueError: if there are no weights, or if they do not fit `model`.
+    """
+
+    def __init__(self, model: str = "ViT-B-32-quickgelu", path: str | None = None, pretrained: str | None = "openai",
+                 trainable: bool = False, attend_padding: bool = False, max_tokens: int = 77,
+                 cache_size: int = 8192) -> None:
+        import open_clip
+
+        config = open_clip.get_model_config(model)
+        if config is None or not set(config["text_cfg"]) <= _PLAIN:
+            raise ValueError(f"text_encoder.model {model!r} is not an open_clip model with a plain CLIP text tower: "
+                             "use one like 'ViT-B-32-quickgelu', 'ViT-B-32' or 'ViT-L-14-quickgelu'")
+        tower = open_clip.TextTransformer(
+            **config["text_cfg"], output_dim=None,
+            act_layer=open_clip.model.QuickGELU if config.get("quick_gelu") else torch.nn.GELU)
+        if not 2 <= max_tokens <= tower.context_length:
+            raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{tower.context_length} for {model}")
+        super().__init__(tower.width, max_tokens, trainable, cache_size)
+        self.attend_padding = attend_padding
+        self.tokenizer = open_clip.SimpleTokenizer()
+        self.tower = tower
+        file = _local_file(path) if path else _download(model, pretrained)
+        try:
+            self.tower.load_state_dict(_text_weights(file))
+        except RuntimeError as error:
+            raise ValueError(f"{file} does not fit text_encoder.init_args.model {model!r}: "
+                             f"{' '.join(str(error).split())[:300]}") from error
+        self.requires_grad_(trainable)
+        self.train(trainable)
+
+    def tokenize(self, text: str) -> list[int]:
+        ids = [self.tokenizer.sot_token_id, *self.tokenizer.encode(text), self.tokenizer.eot_token_id]
+        return ids + [0] * (self.max_tokens - len(ids)) if self.attend_padding else ids
+
+    def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        length = ids.shape[1]
+        x = self.tower.token_embedding(ids) + self.tower.positional_embedding[:length]
+        # Causal: what comes before the padding never sees it.
+        x = self.tower.transformer(x, attn_mask=self.tower.attn_mask[:length, :length])
+        return F.normalize(self.tower.ln_final(x), dim=-1)
+
+
+def _local_file(path: str) -> Path:
+    """The file of weights at `path`, which may be a folder."""
+    place = Path(path).expanduser()
+    for file in [place / name for name in _FILES] if place.is_dir() else [place]:
+        if file.is_file():
+            return file
+    raise ValueError(f"no CLIP weights at text_encoder.init_args.path = {path}: give a .safetensors or .pt state dict, or "
+                     f"a folder with one of {', '.join(_FILES)}")
+
+
+def _download(model: str, pretrained: str | None) -> Path:
+    """open_clip's weights for `model`, from its download cache or the network."""
+    from open_clip import pretrained as hub
+
+    where = "set text_encoder.init_args.path to a file of CLIP weights on this machine"
+    if pretrained is None:
+        raise ValueError(f"CLIP needs weights: {where}, or text_encoder.init_args.pretrained to a tag of open_clip")
+    if pretrained.startswith("hf-hub:"):
+        config = {"hf_hub": pretrained.removeprefix("hf-hub:") + "/"}
+    else:
+        config = hub.get_pretrained_cfg(model, pretrained)
+        if not config:
+            raise ValueError(f"text_encoder.init_args.pretrained {pretrained!r} is none of open_clip's tags for {model}: "
+                             f"{', '.join(hub.list_pretrained_tags_by_model(model)) or 'it has none'}")
+    try:
+        return Path(hub.download_pretrained(config))
+    except (OSError, RuntimeError) as error:
+        source = config.get("hf_hub") or config.get("url")
+        raise ValueError(f"the weights of CLIP {model} could not be downloaded from {source} "
+                         f"({type(error).__name__}): fetch them elsewhere and {where}") from error
+
+
+def _text_weights(file: Path) -> dict[str, Tensor]:
+    """State dict of the text tower in `file`, in float32, whichever library wrote it."""
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = load_file(file)
+    else:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{os.fspath(file)} is not a plain state dict (OpenAI's own .pt files are programs): give "
+                             "text_encoder.init_args.path open_clip's .safetensors of the same model") from error
+        state = state.get("state_dict", state)
+    if "text_model.final_layer_norm.weight" in state:
+        state = _from_transformers(state)
+    state = {name.removeprefix("module.").removeprefix("text."): value for name, value in state.items()}
+    prefixes = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.")
+    return {name: value.float() for name, value in state.items() if name.startswith(prefixes)}
+
+
+def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of transformers' `CLIPTextModel` under open_clip's names."""
+    text = {name.removeprefix("text_model."): value for name, value in state.items() if name.startswith("text_model.")}
+    names = {"embeddings.token_embedding.": "token_embedding.", "final_layer_norm.": "ln_final.",
+             "embeddings.position_embedding.weight": "positional_embedding", "encoder.layers.": "transformer.resblocks.",
+             ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.", ".mlp.fc1.": ".mlp.c_fc.",
+             ".mlp.fc2.": ".mlp.c_proj.", ".self_attn.out_proj.": ".attn.out_proj.",
+             ".self_attn.q_proj.": ".attn.in_proj_"}
+    result = {}
+    for name, value in text.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            continue  # stacked under q_proj
+        if ".q_proj." in name:
+            value = torch.cat([text[name.replace("q_proj", f"{part}_proj")] for part in "qkv"])
+        for old, new in names.items():
+            name = name.replace(old, new)
+        result[name] = value
+    return result

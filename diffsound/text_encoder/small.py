@@ -1,0 +1,79 @@
+"""A text encoder that learns with the decoder and needs no download."""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffsound.optimizer import adam
+from diffsound.text_encoder.module import TextEncoder
+from diffsound.text_encoder.vocabulary import END, MASK, build_tokenizer, read_vocabulary
+
+
+class SmallTextEncoder(TextEncoder):
+    """Word pieces through a few transformer layers, trained together with the decoder that uses it.
+
+    On its own it can be trained beforehand to fill in masked words (arXiv:1810.04805) of batches that have "text".
+    """
+
+    def __init__(self, width: int = 192, layers: int = 2, heads: int = 4, max_tokens: int = 48, dropout: float = 0.0,
+                 learning_rate: float = 1e-3, betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01,
+                 warmup_steps: int = 100) -> None:
+        super().__init__(width, max_tokens, trainable=True)
+        if width % heads:
+            raise ValueError(f"text_encoder.width {width} must be a multiple of text_encoder.heads = {heads}")
+        vocabulary = read_vocabulary()
+        self.tokenizer = build_tokenizer(vocabulary)
+        self.mask_id, self.end_id = vocabulary.index(MASK), vocabulary.index(END)
+        self.register_buffer("vocabulary_checksum", torch.tensor(zlib.crc32("\n".join(vocabulary).encode())))
+        # Positions must not drown beside words: at std 0.02 beside 1 a decoder learns which sounds a text names, but
+        # never in what order.
+        self.word = nn.Embedding(len(vocabulary), width)
+        self.position = nn.Parameter(torch.empty(max_tokens, width))
+        nn.init.normal_(self.word.weight, std=0.5)
+        nn.init.normal_(self.position, std=0.3)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, F.gelu, batch_first=True, norm_first=True)
+            for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.learning_rate, self.betas, self.weight_decay = learning_rate, betas, weight_decay
+        self.warmup_steps = warmup_steps
+
+    def tokenize(self, text: str) -> list[int]:
+        return [*self.tokenizer.encode(text).ids, self.end_id]
+
+    def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        x = self.word(ids) + self.position[:ids.shape[1]]
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=~mask)
+        return self.norm(x)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        loss = self._masked_word_loss(batch["text"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["text"]))
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        loss = self._masked_word_loss(batch["text"], torch.Generator().manual_seed(batch_idx))
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["text"]), sync_dist=True)
+
+    def configure_optimizers(self) -> dict:
+        return adam(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps)
+
+    def _masked_word_loss(self, texts: list[str], generator: torch.Generator | None = None) -> Tensor:
+        """Cross-entropy of the 15 % of word pieces that the encoder does not see."""
+        ids, mask = self.token_ids(texts)
+        hidden = (torch.rand(ids.shape, generator=generator) < 0.15).to(ids.device) & mask & (ids != self.end_id)
+        embeddings = self.embed(ids.masked_fill(hidden, self.mask_id), mask)
+        logits = embeddings[hidden] @ self.word.weight.T / self.width ** 0.5
+        return F.cross_entropy(logits, ids[hidden], reduction="sum") / hidden.sum().clamp(min=1)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        saved = state_dict.get(f"{prefix}vocabulary_checksum", self.vocabulary_checksum)
+        if int(saved) != int(self.vocabulary_checksum):
+            raise ValueError("the checkpoint's text encoder was trained with another vocabulary.txt: use the version of "
+                             "the package that wrote it, or train again")
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from diffsound.diffusion import CrossEntropy, LinearSchedule, Mask, MaskUniform, Uniform, VariationalBound
+from diffsound.diffusion.loss import bound_term
+
+K, T, L = 5, 6, 3
+KINDS = [Uniform, MaskUniform, Mask]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bound_is_zero_for_the_true_answer_and_positive_otherwise(kind):
+    transition = kind(K, LinearSchedule(T))
+    x_0, t = torch.randint(K, (T, L)), torch.arange(1, T + 1)
+    x_t = transition.corrupt(x_0, t)
+    certain = torch.nn.functional.one_hot(x_0, K) * 60.0
+    assert bound_term(transition, certain, x_0, x_t, t).abs().max() < 1e-4
+    assert bound_term(transition, torch.randn(T, L, K), x_0, x_t, t).min() > -1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bound_holds(kind):
+    """Summed over t and averaged over x_t, the terms are at least the true negative log-likelihood.
+
+    One token, a network that answers p(x_0) whatever it sees: then p(x_0) itself is the model's likelihood.
+    """
+    transition, n = kind(K, LinearSchedule(T)), 4000
+    p = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05])
+    for x_0 in (0, 4):
+        total = transition.prior_divergence()
+        for t in range(1, T + 1):
+            start, steps = torch.full((n, 1), x_0), torch.full((n,), t)
+            x_t = transition.corrupt(start, steps)
+            total = total + bound_term(transition, p.log().expand(n, 1, K), start, x_t, steps).mean()
+        assert total > -p[x_0].log() - 0.15
+
+
+def test_bound_at_the_first_step_is_the_likelihood_of_x_0():
+    transition = MaskUniform(K, LinearSchedule(T))
+    logits, x_0 = torch.randn(4, L, K), torch.randint(K, (4, L))
+    x_t, t = torch.full((4, L), K), torch.ones(4, dtype=torch.long)
+    expected = torch.nn.functional.cross_entropy(logits.transpose(1, 2), x_0, reduction="none")
+    torch.testing.assert_close(bound_term(transition, logits, x_0, x_t, t), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_unmasked_tokens_cost_nothing_with_masks_alone():
+    transition = Mask(K, LinearSchedule(T))
+    x_0, t = torch.randint(K, (2, L)), torch.tensor([2, 5])
+    assert bound_term(transition, torch.randn(2, L, K), x_0, x_0, t).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("loss", [VariationalBound(), CrossEntropy(), CrossEntropy(0.5)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_finite_and_lower_the_loss(loss, kind):
+    transition = kind(K, LinearSchedule(T))
+    x_0, t = torch.randint(K, (T, L)), torch.arange(1, T + 1)
+    x_t, p = transition.corrupt(x_0, t), torch.full((T,), 1 / T)
+    logits = torch.randn(T, L, K, requires_grad=True)
+    before = loss(transition, logits, x_0, x_t, t, p).total
+    before.backward()
+    assert torch.isfinite(logits.grad).all()
+    after = loss(transition, logits - 0.01 * logits.grad / logits.grad.norm().clamp(min=1e-9), x_0, x_t, t, p).total
+    assert after < before
+
+
+def test_estimate_does_not_depend_on_how_t_was_drawn():
+    """Weighted by 1/p, draws concentrated on one step have the expectation of uniform draws."""
+    transition, loss = MaskUniform(K, LinearSchedule(2)), VariationalBound(auxiliary_weight=0.0)
+    x_0, x_t = torch.zeros(2, L, dtype=torch.long), torch.full((2, L), K)
+    logits, t = torch.randn(2, L, K), torch.tensor([1, 2])
+    each = [loss(transition, logits[i : i + 1], x_0[:1], x_t[:1], t[i : i + 1], torch.ones(1)).total for i in range(2)]
+    for p in (torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.1])):
+        per_clip = [loss(transition, logits[i : i + 1], x_0[:1], x_t[:1], t[i : i + 1], p[i : i + 1]).total
+                    for i in range(2)]
+        torch.testing.assert_close(p[0] * per_clip[0] + p[1] * per_clip[1], each[0] + each[1])
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("variant", ["default", "no_aux", "mask_only"])
+def test_close_to_the_published_loss(golden, variant):
+    """The corrected posterior moves the published values a little: N = K, and no weight for the mask class."""
+    tensors, settings = golden("c_training_loss")
+    fraction = 0.99999 if settings["variants"][variant]["transition"] == "mask" else 0.9
+    transition = MaskUniform(settings["K"], LinearSchedule(settings["T"]), fraction)
+    logits, t = tensors["logits"].transpose(1, 2), tensors["t"] + 1
+    bound = bound_term(transition, logits, tensors["x0"], tensors[f"{variant}.xt"], t).sum(-1)
+    original = torch.where(tensors["t"] == 0, tensors[f"{variant}.decoder_nll_per_sample"],
+                           tensors[f"{variant}.kl_per_sample"])
+    torch.testing.assert_close(bound, original, atol=0.02, rtol=0.02)

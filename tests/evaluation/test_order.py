@@ -1,0 +1,73 @@
+"""Scores are exact on timelines written by hand, and perfect on the true timelines of scenes."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffsound.evaluation import score, summarise, summarise_by_kind
+from diffsound.scenes import Event, Structure, make_scene
+
+
+def events(*triples: tuple[str, float, float]) -> list[Event]:
+    return [Event(*triple) for triple in triples]
+
+
+BARK, BARK_AGAIN, RAIN = ("dog", 0.2, 0.5), ("dog", 0.8, 1.1), ("rain", 1.5, 3.0)
+THEN = Structure("then", ("dog", "rain"), (2, 1))
+WHILE = Structure("while", ("dog", "rain"))
+
+
+def test_what_was_asked_is_exact():
+    result = score(events(BARK, BARK_AGAIN, RAIN), THEN)
+    assert (result.precision, result.recall) == ((2, 2), (2, 2))
+    assert (result.order, result.order_when_heard, result.count) == ((1, 1), (1, 1), (1, 1))
+    assert (result.overlap, result.exact) == ((0, 0), (1, 1))
+
+
+@pytest.mark.parametrize(("heard", "asked", "wrong"), [
+    ([BARK, RAIN], THEN, {"count": (0, 1)}),  # one bark too few
+    ([RAIN, ("dog", 3.1, 3.3), ("dog", 3.5, 3.7)], THEN, {"order": (0, 1), "order_when_heard": (0, 1)}),
+    ([BARK, RAIN, ("dog", 3.1, 3.4)], THEN, {"order": (0, 1), "order_when_heard": (0, 1)}),  # rain between the barks
+    ([BARK, BARK_AGAIN], THEN, {"recall": (1, 2), "order": (0, 1), "order_when_heard": (0, 0)}),
+    ([BARK, BARK_AGAIN, RAIN, ("cat", 3.2, 3.7)], THEN, {"precision": (2, 3)}),
+    ([], THEN, {"precision": (0, 0), "recall": (0, 2), "order": (0, 1), "order_when_heard": (0, 0), "count": (0, 1)}),
+    ([BARK, RAIN], WHILE, {"overlap": (0, 1)}),  # one after the other
+    ([("dog", 2.0, 2.3)], WHILE, {"recall": (1, 2), "precision": (1, 1), "overlap": (0, 1)}),
+])
+def test_each_mistake_costs_its_own_entry(heard, asked, wrong):
+    right = score(events(BARK, BARK_AGAIN, RAIN) if asked is THEN else events(("dog", 2.0, 2.3), RAIN), asked)
+    result = score(events(*heard), asked)
+    assert right.exact == (1, 1)
+    for name in ("precision", "recall", "order", "order_when_heard", "overlap", "count"):
+        if name in wrong:
+            assert getattr(result, name) == wrong[name]
+        elif name != "precision":
+            assert getattr(result, name) == getattr(right, name)
+    assert result.exact == (0, 1)
+
+
+def test_a_sequence_of_three_has_three_pairs():
+    asked = Structure("then", ("dog", "rain", "horn"))
+    assert score(events(("dog", 0, 1), ("horn", 1, 2), ("rain", 2, 3)), asked).order == (2, 3)
+
+
+def test_the_true_timeline_is_perfect_and_a_foreign_one_is_not():
+    scenes = [make_scene(5, index, num_samples=22050) for index in range(80)]
+    asked = [scene.structure for scene in scenes]
+    own = [score(scene.events, scene.structure) for scene in scenes]
+    assert set(summarise(own).values()) == {1.0}
+    for summary in summarise_by_kind(own, asked).values():
+        assert set(summary.values()) == {1.0}
+    foreign = summarise([score(scene.events, other) for scene, other in zip(scenes[1:], asked[:-1], strict=True)])
+    assert foreign["f1"] < 0.3
+    assert foreign["exact"] < 0.05
+
+
+def test_a_summary_adds_clips_up():
+    scores = [score(events(BARK, RAIN), THEN), score(events(("horn", 0, 1)), Structure("alone", ("cat",)))]
+    summary = summarise(scores)
+    assert summary["precision"] == summary["recall"] == summary["f1"] == pytest.approx(2 / 3)
+    assert summary["order"] == 1.0
+    assert summary["count"] == summary["exact"] == 0.0
+    assert "overlap" not in summary
+    assert summarise([])["f1"] == 0

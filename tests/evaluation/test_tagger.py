@@ -1,0 +1,72 @@
+"""The judge can learn, its probabilities become the timeline they state, and it survives a checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader
+
+from diffsound.evaluation import EventTagger, score, timeline
+from diffsound.mel import MelSettings
+from diffsound.scenes import Structure, collate, make_scene
+from diffsound.scenes.dataset import SceneDataset
+
+MEL = MelSettings()
+
+
+def truth(tagger: EventTagger, index: int):
+    scene = make_scene(0, index)
+    events = [{"name": event.name, "onset": event.onset, "offset": event.offset} for event in scene.events]
+    sounds, begins = tagger.targets([events], frames=84)
+    return scene, timeline(sounds[0], begins[0], tagger.classes, tagger.frame_seconds)
+
+
+def test_a_timeline_survives_the_way_to_targets_and_back():
+    tagger = EventTagger(MEL, channels=8, blocks=0)
+    for index in range(100):
+        scene, heard = truth(tagger, index)
+        assert [event.name for event in heard] == [event.name for event in scene.events]
+        assert score(heard, scene.structure).exact == (1, 1)
+        for event, true in zip(heard, scene.events, strict=True):
+            assert event.onset == pytest.approx(true.onset, abs=tagger.frame_seconds)
+
+
+def test_close_repetitions_are_cut_where_they_begin_anew():
+    sounds, begins = torch.zeros(1, 40), torch.zeros(1, 40)
+    sounds[0, 5:25] = 0.9  # two barks that run into each other
+    begins[0, [5, 14]] = 0.8
+    heard = timeline(sounds, begins, ["dog"], frame_seconds=0.05)
+    assert [event.onset for event in heard] == pytest.approx([0.25, 0.7])
+    assert [event.offset for event in heard] == pytest.approx([0.7, 1.25])
+    assert len(timeline(sounds, begins, ["rain"], frame_seconds=0.05)) == 1  # rain does not repeat
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_it_learns_a_few_scenes_by_heart_and_keeps_them_in_a_checkpoint(tmp_path):
+    scenes = [SceneDataset(6, num_samples=44100, seed=1)[i] for i in range(6)]
+    tagger = EventTagger(MEL, channels=32, blocks=1, learning_rate=1e-2, warmup_steps=5)
+    loader = DataLoader(scenes, batch_size=6, collate_fn=collate)
+    trainer = Trainer(max_steps=60, accelerator="cpu", logger=False, enable_checkpointing=False,
+                      enable_progress_bar=False, enable_model_summary=False)
+    trainer.fit(tagger, loader)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    again = EventTagger.from_checkpoint(tmp_path / "last.ckpt")
+    assert again.mel == MEL
+    batch = next(iter(loader))
+    scores = [score(heard, Structure(**asked))
+              for heard, asked in zip(again.listen(batch["waveform"]), batch["structure"], strict=True)]
+    assert sum(one.exact[0] for one in scores) >= 4
+
+
+def test_shapes_and_any_length():
+    tagger = EventTagger(MEL, classes=["dog", "rain"], channels=8, blocks=1).eval()
+    for frames in (16, 161):
+        sounds, begins = tagger(torch.rand(2, 80, frames))
+        assert sounds.shape == begins.shape == (2, 2, frames // 4)
+    assert tagger.listen(torch.zeros(1, 16000))[0] is not None
+
+
+def test_an_unknown_class_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"tagger\.classes holds \['unicorn'\]"):
+        EventTagger(MEL, classes=["dog", "unicorn"])

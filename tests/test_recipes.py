@@ -1,0 +1,76 @@
+"""Every recipe with every stage parses against the real signatures; nothing is loaded or trained."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffsound.recipe import run
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+STAGES = sorted((ROOT / "configs" / "stage").glob("*.yaml"))
+PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "stage")
+
+
+def parse(capsys, recipe, stage, *extra):
+    verb = "predict" if stage in ("predict", "tokenize") else "fit"
+    with pytest.raises(SystemExit) as stop:
+        run(verb, ["--config", str(recipe), "--config", str(ROOT / f"configs/stage/{stage}.yaml"), *extra,
+                   "--print_config"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_with_stage(recipe, stage, capsys):
+    assert "class_path: diffsound." in parse(capsys, recipe, stage.stem)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_size_presets_fit_every_recipe(preset, capsys):
+    stage = "vqvae" if preset.parent.name == "vqvae" else "diffusion"
+    for recipe in RECIPES:
+        parse(capsys, recipe, stage, "--config", str(preset))
+
+
+@pytest.mark.parametrize("kind", ["Uniform", "Mask", "MaskUniform"])
+def test_the_matrix_is_one_line(kind, capsys):
+    name = f"diffsound.diffusion.{kind}"
+    text = (ROOT / "recipes/scenes.yaml").read_text()
+    assert text.count("class_path: diffsound.diffusion.MaskUniform") == 1
+    out = parse(capsys, ROOT / "recipes/scenes.yaml", "diffusion", "--decoder.init_args.transition", name)
+    assert out.count(name) >= 1
+
+
+def test_a_number_is_written_once(capsys):
+    out = parse(capsys, ROOT / "recipes/scenes.yaml", "diffusion", "--num_timesteps", "7", "--mel.n_mels", "64")
+    model = out[out.index("\nmodel:"):]
+    assert model.count("num_timesteps: 7") >= 2 or out.count("num_timesteps: 7") >= 2
+    assert "num_timesteps: 100" not in out
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--train.diffusion.max_stepz", "3"], "max_stepz"),
+    (["--decoder.init_args.transition", "diffsound.diffusion.Maskk"], "Maskk"),
+    (["--decoder.init_args.denoiser.init_args.layers", "many"], "many"),
+])
+def test_a_mistake_is_named_in_one_line(arguments, message, capsys):
+    with pytest.raises(ValueError, match=message) as error:
+        run("fit", ["--config", str(ROOT / "recipes/scenes.yaml"), "--config",
+                    str(ROOT / "configs/stage/diffusion.yaml"), *arguments])
+    assert "usage:" not in str(error.value)
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = "import sys; from diffsound.cli import main; main(['--help']); " \
+           "sys.exit(bool({'torch', 'numpy', 'pytorch_lightning'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_training_needs_neither_librosa_nor_open_clip():
+    code = "import sys, diffsound.recipe, diffsound.scenes, diffsound.vqvae, diffsound.vocoder, diffsound.diffusion, " \
+           "diffsound.data.modules; sys.exit(bool({'librosa', 'open_clip', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
