@@ -98,6 +98,9 @@ class RecipeCLI(LightningCLI):
             self.model.on_load_checkpoint(checkpoint)
             self.model.load_state_dict(checkpoint["state_dict"])
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}  # never run a checkpoint's code
+
     def _parse_ckpt_path(self) -> None:
         """Let the recipe decide: Lightning would lay the checkpoint's arguments over the edited recipe."""
         path = self.config[self.config.subcommand].get("ckpt_path")

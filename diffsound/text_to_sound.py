@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -71,7 +71,7 @@ class TextToSound(LightningModule):
 
     @classmethod
     def from_checkpoints(cls, decoder: str, codec: str, vocoder: str | GriffinLim,
-                         sampler: Sampler | AutoregressiveSampler, columns: int) -> Self:
+                         sampler: Sampler | AutoregressiveSampler, columns: int) -> TextToSound:
         """The same from checkpoint paths; `vocoder` may also be a `GriffinLim`, which has nothing to load.
 
         Raises:

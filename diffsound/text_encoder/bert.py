@@ -34,6 +34,8 @@ class BERTTextEncoder(TextEncoder):
         if not 2 <= max_tokens <= longest:
             raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{longest} for the model at {path}")
         super().__init__(model.config.hidden_size, max_tokens, trainable, cache_size)
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # embeds the whole text; we want its tokens
         self.tokenizer, self.model = tokenizer, model
         self.requires_grad_(trainable)
         self.train(trainable)

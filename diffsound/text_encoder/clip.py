@@ -75,8 +75,8 @@ def _local_file(path: str) -> Path:
     for file in [place / name for name in _FILES] if place.is_dir() else [place]:
         if file.is_file():
             return file
-    raise ValueError(f"no CLIP weights at text_encoder.init_args.path = {path}: give a .safetensors or .pt state dict, or "
-                     f"a folder with one of {', '.join(_FILES)}")
+    raise ValueError(f"no CLIP weights at text_encoder.init_args.path = {path}: give a .safetensors or .pt state dict, "
+                     f"or a folder with one of {', '.join(_FILES)}")
 
 
 def _download(model: str, pretrained: str | None) -> Path:
@@ -91,8 +91,8 @@ def _download(model: str, pretrained: str | None) -> Path:
     else:
         config = hub.get_pretrained_cfg(model, pretrained)
         if not config:
-            raise ValueError(f"text_encoder.init_args.pretrained {pretrained!r} is none of open_clip's tags for {model}: "
-                             f"{', '.join(hub.list_pretrained_tags_by_model(model)) or 'it has none'}")
+            raise ValueError(f"text_encoder.init_args.pretrained {pretrained!r} is none of open_clip's tags for "
+                             f"{model}: {', '.join(hub.list_pretrained_tags_by_model(model)) or 'it has none'}")
     try:
         return Path(hub.download_pretrained(config))
     except (OSError, RuntimeError) as error:
@@ -125,9 +125,9 @@ def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of transformers' `CLIPTextModel` under open_clip's names."""
     text = {name.removeprefix("text_model."): value for name, value in state.items() if name.startswith("text_model.")}
     names = {"embeddings.token_embedding.": "token_embedding.", "final_layer_norm.": "ln_final.",
-             "embeddings.position_embedding.weight": "positional_embedding", "encoder.layers.": "transformer.resblocks.",
-             ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.", ".mlp.fc1.": ".mlp.c_fc.",
-             ".mlp.fc2.": ".mlp.c_proj.", ".self_attn.out_proj.": ".attn.out_proj.",
+             "embeddings.position_embedding.weight": "positional_embedding",
+             "encoder.layers.": "transformer.resblocks.", ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.",
+             ".mlp.fc1.": ".mlp.c_fc.", ".mlp.fc2.": ".mlp.c_proj.", ".self_attn.out_proj.": ".attn.out_proj.",
              ".self_attn.q_proj.": ".attn.in_proj_"}
     result = {}
     for name, value in text.items():

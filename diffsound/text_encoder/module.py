@@ -36,7 +36,7 @@ class TextEncoder(Checkpointed, LightningModule):
         """The texts' token embeddings, padded to the longest of them; those of one text do not depend on the others."""
         if self.trainable:
             return self._encode(texts)
-        with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
             return self._encode_cached(texts)
 
     @property
@@ -66,7 +66,7 @@ class TextEncoder(Checkpointed, LightningModule):
             rows.append(torch.tensor(ids))
         ids = pad_sequence(rows, batch_first=True)
         mask = torch.arange(ids.shape[1]) < torch.tensor([[len(row)] for row in rows])
-        return ids.to(self._device), mask.to(self._device)
+        return ids.to(self._place), mask.to(self._place)
 
     def train(self, mode: bool = True) -> TextEncoder:
         return super().train(mode and self.trainable)
@@ -75,7 +75,7 @@ class TextEncoder(Checkpointed, LightningModule):
         return self(batch["text"])
 
     @property
-    def _device(self) -> torch.device:
+    def _place(self) -> torch.device:
         return next(self.parameters()).device
 
     def _encode(self, texts: list[str]) -> Condition:
@@ -95,4 +95,4 @@ class TextEncoder(Checkpointed, LightningModule):
         lengths = torch.tensor([[len(row)] for row in rows])
         embeddings = pad_sequence(rows, batch_first=True)
         mask = torch.arange(embeddings.shape[1]) < lengths
-        return Condition(embeddings, mask).to(self._device)
+        return Condition(embeddings, mask).to(self._place)

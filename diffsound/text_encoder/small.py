@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diffsound.optimizer import adam
 from diffsound.text_encoder.module import TextEncoder
-from diffsound.text_encoder.vocabulary import END, MASK, build_tokenizer, read_vocabulary
+from diffsound.text_encoder.word_pieces import END, MASK, build_tokenizer, read_vocabulary
 
 
 class SmallTextEncoder(TextEncoder):
@@ -74,6 +74,6 @@ class SmallTextEncoder(TextEncoder):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         saved = state_dict.get(f"{prefix}vocabulary_checksum", self.vocabulary_checksum)
         if int(saved) != int(self.vocabulary_checksum):
-            raise ValueError("the checkpoint's text encoder was trained with another vocabulary.txt: use the version of "
-                             "the package that wrote it, or train again")
+            raise ValueError("the checkpoint's text encoder was trained with another vocabulary.txt: use the version "
+                             "of the package that wrote it, or train again")
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -30,8 +30,8 @@ class VQVAE(Checkpointed, LightningModule):
             the constant that the published code arrives at: it clamps its adaptive weight to 1 and multiplies by 0.8.
     """
 
-    def __init__(self, mel: MelSettings | dict, encoder: Encoder, decoder: Decoder, quantizer: Quantizer, embed_dim: int,
-                 reconstruction: ReconstructionLoss, discriminator: PatchDiscriminator | None = None,
+    def __init__(self, mel: MelSettings | dict, encoder: Encoder, decoder: Decoder, quantizer: Quantizer,
+                 embed_dim: int, reconstruction: ReconstructionLoss, discriminator: PatchDiscriminator | None = None,
                  discriminator_start: int = 0, discriminator_weight: float = 0.8, learning_rate: float = 6.4e-5,
                  betas: tuple[float, float] = (0.5, 0.9), warmup_steps: int = 0,
                  decay: Literal["constant", "cosine"] = "constant") -> None:
@@ -205,3 +205,8 @@ def whole_columns(mel: Tensor) -> Tensor:
         raise ValueError(f"a mel of {mel.shape[-1]} frames is shorter than one column of tokens ({CELL} frames): "
                          "use longer clips (data.seconds), or pad them")
     return mel[..., : CELL * columns]
+
+
+def trained(path: str) -> VQVAE:
+    """`VQVAE.from_checkpoint`, as a recipe can name it."""
+    return VQVAE.from_checkpoint(path)

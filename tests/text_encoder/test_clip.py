@@ -1,0 +1,152 @@
+"""CLIP's text tower: published token ids and features, weights from several places, never random ones."""
+
+from __future__ import annotations
+
+import json
+
+import open_clip
+import pytest
+import torch
+from conftest import state_dict_of
+from safetensors.torch import save_file
+
+from diffsound.text_encoder import CLIPTextEncoder
+from diffsound.text_encoder.clip import _from_transformers
+
+TEXTS = ["a dog barks", "rain falls, then a man speaks while a bell rings", "", "[MASK] dog [MASK]"]
+
+
+def register(folder, name: str, **text) -> str:
+    """Make open_clip know a model of which only the text tower matters."""
+    config = {"embed_dim": 32, "quick_gelu": True, "text_cfg": text,
+              "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16}}
+    (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / f"{name}.json")
+    return name
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """(model name, file of random weights): CLIP's own vocabulary and length, but two narrow layers."""
+    folder = tmp_path_factory.mktemp("clip")
+    name = register(folder, "tiny-clip", context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
+    torch.manual_seed(0)
+    state = open_clip.create_model(name).state_dict()
+    state = {key: value.contiguous() for key, value in state.items()}
+    save_file(state, folder / "weights.safetensors")
+    return name, folder / "weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny):
+    return CLIPTextEncoder(tiny[0], str(tiny[1]))
+
+
+@pytest.mark.golden
+@pytest.mark.filterwarnings("ignore:a text of")
+def test_token_ids_are_the_published_ones(golden, tiny):
+    tensors, settings = golden("m_text")
+    ids, mask = CLIPTextEncoder(tiny[0], str(tiny[1])).token_ids(settings["texts"])
+    assert torch.equal(ids, tensors["token"][:, :ids.shape[1]])
+    assert torch.equal(mask, tensors["mask"][:, :ids.shape[1]])
+    padded, attended = CLIPTextEncoder(tiny[0], str(tiny[1]), attend_padding=True).token_ids(settings["texts"])
+    assert torch.equal(padded, tensors["token"])
+    assert attended.all()
+
+
+@pytest.mark.golden
+def test_features_are_the_published_ones(golden, tmp_path):
+    tensors, settings = golden("m_text")
+    c = settings["clip_config"]
+    name = register(tmp_path, "golden-clip", context_length=c["context"], vocab_size=c["vocab"], width=c["width"],
+                    heads=c["heads"], layers=c["layers"])
+    save_file(state_dict_of(tensors), tmp_path / "weights.safetensors")
+    encoder = CLIPTextEncoder(name, str(tmp_path / "weights.safetensors"), max_tokens=c["context"])
+    ids = tensors["clip_ids"]
+    features = encoder.embed(ids, torch.ones_like(ids, dtype=torch.bool))
+    torch.testing.assert_close(features, tensors["clip_features"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(encoder.embed(ids[:, :7], ids[:, :7] > -1), features[:, :7])  # causal
+
+
+def test_embeddings_have_length_one_and_a_text_does_not_depend_on_the_others(encoder):
+    together = encoder(TEXTS)
+    torch.testing.assert_close(together.embeddings.norm(dim=-1), together.mask.float())
+    fresh = CLIPTextEncoder(*encoder.spec["init_args"].values())
+    for row, text in enumerate(TEXTS):
+        torch.testing.assert_close(fresh([text]).embeddings[0], together.embeddings[row][together.mask[row]])
+
+
+def test_attended_padding_fills_all_positions_and_leaves_the_text_alone(tiny, encoder):
+    attending = CLIPTextEncoder(tiny[0], str(tiny[1]), attend_padding=True)
+    condition = attending(TEXTS)
+    assert condition.mask.shape == (4, 77)
+    assert condition.mask.all()
+    plain = encoder(TEXTS)
+    torch.testing.assert_close(condition.embeddings[:, :plain.mask.shape[1]][plain.mask], plain.embeddings[plain.mask])
+
+
+def test_the_order_of_words_matters(encoder):
+    a, b = encoder(["a dog then a bell", "a bell then a dog"]).embeddings
+    assert (a[-1] - b[-1]).abs().max() > 1e-3
+
+
+def test_folders_and_pickled_state_dicts_hold_the_same_weights(tiny, encoder, tmp_path):
+    from safetensors.torch import load_file
+
+    state = load_file(tiny[1])
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "clip.pt")
+    save_file(state, tmp_path / "open_clip_model.safetensors")
+    for path in (tmp_path / "clip.pt", tmp_path):
+        assert torch.equal(CLIPTextEncoder(tiny[0], str(path))(TEXTS).embeddings, encoder(TEXTS).embeddings)
+
+
+def test_weights_of_transformers_are_the_same_under_other_names(tmp_path):
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(1)
+    theirs = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_size=32, intermediate_size=128, num_hidden_layers=2,
+                                          num_attention_heads=2, hidden_act="quick_gelu", eos_token_id=49407)).eval()
+    theirs.save_pretrained(tmp_path)
+    name = register(tmp_path, "tiny-clip-2", context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
+    encoder = CLIPTextEncoder(name, str(tmp_path))
+    ids, mask = encoder.token_ids(TEXTS)
+    expected = torch.nn.functional.normalize(theirs(ids).last_hidden_state, dim=-1)
+    torch.testing.assert_close(encoder.embed(ids, mask), expected, rtol=0, atol=1e-5)
+    assert set(_from_transformers({f"text_model.{k.removeprefix('text_model.')}": v
+                                   for k, v in theirs.state_dict().items()})) >= set(encoder.tower.state_dict())
+
+
+def test_frozen_unless_trainable(tiny, encoder):
+    assert not any(p.requires_grad for p in encoder.parameters())
+    trainable = CLIPTextEncoder(tiny[0], str(tiny[1]), trainable=True)
+    trainable.train()(TEXTS).embeddings.sum().backward()
+    assert all(p.grad is not None for p in trainable.parameters())
+
+
+def test_missing_or_unfitting_weights_say_what_to_do(tiny, tmp_path, monkeypatch):
+    name, file = tiny
+    with pytest.raises(ValueError, match="no CLIP weights at text_encoder.init_args.path = /nowhere/clip.pt"):
+        CLIPTextEncoder(name, "/nowhere/clip.pt")
+    with pytest.raises(ValueError, match="open_clip_model.safetensors"):
+        CLIPTextEncoder(name, str(tmp_path))
+    with pytest.raises(ValueError, match="none of open_clip's tags"):
+        CLIPTextEncoder(name, pretrained="openai")
+    with pytest.raises(ValueError, match="set text_encoder.init_args.path"):
+        CLIPTextEncoder(name, pretrained=None)
+    with pytest.raises(ValueError, match="does not fit text_encoder.init_args.model 'ViT-B-32-quickgelu'"):
+        CLIPTextEncoder(path=str(file))
+    with pytest.raises(ValueError, match="not an open_clip model with a plain CLIP text tower"):
+        CLIPTextEncoder("roberta-ViT-B-32", str(file))
+    with pytest.raises(ValueError, match="text_encoder.max_tokens 78"):
+        CLIPTextEncoder(name, str(file), max_tokens=78)
+    torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / "program.pt")
+    with pytest.raises(ValueError, match="not a plain state dict"):
+        CLIPTextEncoder(name, str(tmp_path / "program.pt"))
+
+    def no_network(*args, **kwargs):
+        raise FileNotFoundError("no network")
+
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", no_network)
+    for source in ("openai", "hf-hub:owner/name"):
+        with pytest.raises(ValueError, match="could not be downloaded from .*set text_encoder.init_args.path"):
+            CLIPTextEncoder(pretrained=source)
