@@ -47,13 +47,18 @@ class Training:
     tagger: Budget = field(default_factory=Budget)
 
 
+def _essence(message: str) -> str:
+    """What went wrong, from jsonargparse's account of everything that it tried."""
+    noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class", "Given value", "Problem with given")
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    return ": ".join(line.rstrip(":") for line in lines if line and not line.startswith(noise))
+
+
 class RecipeParser(LightningArgumentParser):
     """Says what is wrong with a recipe in one line, where jsonargparse prints all options first."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:
-        noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class", "Given value", "Problem with given")
-        lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-        raise ValueError(": ".join(line.rstrip(":") for line in lines if line and not line.startswith(noise))) from ex
+        raise ValueError(_essence(message)) from ex
 
 
 class SaveRecipe(SaveConfigCallback):
@@ -115,13 +120,16 @@ def run(verb: str, args: list[str]) -> None:
     """
     _quiet()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    RecipeCLI(
-        LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
-        save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
-        auto_configure_optimizers=False, load_from_checkpoint_support=False,
-        parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
-        args=["predict" if verb == "tokenize" else verb, *args],
-    )
+    try:
+        RecipeCLI(
+            LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
+            save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
+            auto_configure_optimizers=False, load_from_checkpoint_support=False,
+            parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
+            args=["predict" if verb == "tokenize" else verb, *args],
+        )
+    except ValueError as error:
+        raise ValueError(_essence(str(error))) from error
 
 
 def _quiet() -> None:

@@ -34,21 +34,21 @@ class CLIPTextEncoder(TextEncoder):
                  trainable: bool = False, attend_padding: bool = False, max_tokens: int = 77,
                  cache_size: int = 8192) -> None:
         import open_clip
+        from open_clip.transformer import QuickGELU, TextTransformer
 
         config = open_clip.get_model_config(model)
         if config is None or not set(config["text_cfg"]) <= _PLAIN:
             raise ValueError(f"text_encoder.model {model!r} is not an open_clip model with a plain CLIP text tower: "
                              "use one like 'ViT-B-32-quickgelu', 'ViT-B-32' or 'ViT-L-14-quickgelu'")
-        tower = open_clip.TextTransformer(
-            **config["text_cfg"], output_dim=None,
-            act_layer=open_clip.model.QuickGELU if config.get("quick_gelu") else torch.nn.GELU)
+        file = _local_file(path) if path else _download(model, pretrained)
+        activation = QuickGELU if config.get("quick_gelu") else torch.nn.GELU
+        tower = TextTransformer(**config["text_cfg"], output_dim=None, act_layer=activation)
         if not 2 <= max_tokens <= tower.context_length:
             raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{tower.context_length} for {model}")
         super().__init__(tower.width, max_tokens, trainable, cache_size)
         self.attend_padding = attend_padding
         self.tokenizer = open_clip.SimpleTokenizer()
         self.tower = tower
-        file = _local_file(path) if path else _download(model, pretrained)
         try:
             self.tower.load_state_dict(_text_weights(file))
         except RuntimeError as error:
@@ -114,27 +114,27 @@ def _text_weights(file: Path) -> dict[str, Tensor]:
             raise ValueError(f"{os.fspath(file)} is not a plain state dict (OpenAI's own .pt files are programs): give "
                              "text_encoder.init_args.path open_clip's .safetensors of the same model") from error
         state = state.get("state_dict", state)
-    if "text_model.final_layer_norm.weight" in state:
+    for prefix in ("module.", "text.", "text_model."):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    if "final_layer_norm.weight" in state:
         state = _from_transformers(state)
-    state = {name.removeprefix("module.").removeprefix("text."): value for name, value in state.items()}
     prefixes = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.")
     return {name: value.float() for name, value in state.items() if name.startswith(prefixes)}
 
 
 def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of transformers' `CLIPTextModel` under open_clip's names."""
-    text = {name.removeprefix("text_model."): value for name, value in state.items() if name.startswith("text_model.")}
     names = {"embeddings.token_embedding.": "token_embedding.", "final_layer_norm.": "ln_final.",
              "embeddings.position_embedding.weight": "positional_embedding",
              "encoder.layers.": "transformer.resblocks.", ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.",
              ".mlp.fc1.": ".mlp.c_fc.", ".mlp.fc2.": ".mlp.c_proj.", ".self_attn.out_proj.": ".attn.out_proj.",
              ".self_attn.q_proj.": ".attn.in_proj_"}
     result = {}
-    for name, value in text.items():
+    for name, value in state.items():
         if ".k_proj." in name or ".v_proj." in name:
             continue  # stacked under q_proj
         if ".q_proj." in name:
-            value = torch.cat([text[name.replace("q_proj", f"{part}_proj")] for part in "qkv"])
+            value = torch.cat([state[name.replace("q_proj", f"{part}_proj")] for part in "qkv"])
         for old, new in names.items():
             name = name.replace(old, new)
         result[name] = value

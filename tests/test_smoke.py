@@ -1,0 +1,215 @@
+"""The whole chain by its own commands, at the smallest size: scenes, codec, tokens, vocoder, decoders, clips."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from diffsound.cli import main
+from diffsound.data import TokenDataModule
+from diffsound.data.token_store import TokenStore
+from diffsound.diffusion import DiscreteDiffusion, StridedSampler
+from diffsound.text_to_sound import TextToSound
+from diffsound.vocoder import GriffinLim
+
+ROOT = Path(__file__).parents[1]
+TINY = """
+frames: 64
+max_columns: 4
+codebook_size: 16
+num_timesteps: 8
+condition_width: 16
+vqvae:
+  init_args:
+    encoder: {init_args: &size {channels: 8, channel_multipliers: [1, 1], z_channels: 8}}
+    decoder: {init_args: *size}
+    quantizer: {init_args: {levels: [4, 4]}}
+    embed_dim: 2
+text_encoder: {init_args: {layers: 1, heads: 2}}
+decoder: {init_args: {denoiser: {init_args: {layers: 1, width: 16, heads: 2}}}}
+autoregressive: {init_args: {network: {init_args: {layers: 1, width: 16, heads: 2}}}}
+vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}}
+text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3}}}}
+audio: {init_args: {num_train: 16, num_val: 8, num_workers: 0}}
+train:
+  vqvae: {max_steps: 4, batch_size: 8}
+  vocoder: {max_steps: 2, batch_size: 4}
+  pretrain: {max_steps: 2, batch_size: 8}
+  diffusion: {max_steps: 4, batch_size: 8}
+  autoregressive: {max_steps: 2, batch_size: 8}
+trainer: {enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, log_every_n_steps: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """`command(verb, stage, *options)` -> exit status, with everything below one temporary folder."""
+    folder = tmp_path_factory.mktemp("smoke")
+    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "prompts.txt").write_text("rain falling\n\na dog barks, then a bell rings\ntwo knocks\n")
+
+    def run(verb, stage, *options, recipe=ROOT / "recipes/scenes.yaml", tiny="tiny.yaml"):
+        return main([verb, "--config", str(recipe), "--config",
+                     str(ROOT / f"configs/stage/{stage}.yaml"), "--config", str(folder / tiny), "--runs",
+                     str(folder / "runs"), "--prompts.init_args.file", str(folder / "prompts.txt"), *options])
+
+    run.folder = folder / "runs" / "scenes"
+    return run
+
+
+@pytest.fixture(scope="module")
+def codec(command):
+    assert command("fit", "vqvae") == 0
+    assert command("tokenize", "tokenize") == 0
+    return command.folder / "vqvae" / "last.ckpt"
+
+
+@pytest.fixture(scope="module")
+def trained(command, codec):
+    assert command("fit", "vocoder") == 0
+    assert command("fit", "diffusion") == 0
+    return command.folder
+
+
+def test_token_store_holds_every_scene(command, codec):
+    store = TokenStore(command.folder / "tokens")
+    assert store.splits() == {"train": 16, "val": 8}
+    assert store.columns == 4
+    store.verify()
+
+
+def test_clips_are_written_and_replayable(command, trained):
+    assert command("predict", "predict") == 0
+    sidecars = sorted((trained / "clips").glob("*.json"))
+    assert [json.loads(path.read_text())["text"] for path in sidecars] == \
+        ["rain falling", "a dog barks, then a bell rings", "two knocks"]
+    model = TextToSound.from_checkpoints(*(str(trained / stage / "last.ckpt") for stage in
+                                           ("diffusion", "vqvae", "vocoder")), StridedSampler(3, guidance_scale=2.0,
+                                                                                             top_r=0.9), columns=4)
+    for path in sidecars:
+        sidecar = json.loads(path.read_text())
+        assert sidecar["sampler"] == model.sampler.spec
+        assert sidecar["parts"] == model.fingerprints
+        clip = model([sidecar["text"]], [sidecar["seed"]])[0]  # alone, where `predict` made three at once
+        assert clip.tokens.tolist() == sidecar["tokens"]
+        written, rate = soundfile.read(path.with_suffix(".wav"), dtype="float32")
+        assert rate == 22050
+        assert len(written) == 64 * 256
+        torch.testing.assert_close(clip.waveform, torch.from_numpy(written), atol=1e-4, rtol=0)
+        assert path.with_suffix(".png").stat().st_size > 1000
+    assert not list((trained / "clips").glob("*.part"))
+
+
+def test_another_seed_makes_another_clip(trained):
+    model = TextToSound.from_checkpoints(str(trained / "diffusion/last.ckpt"), str(trained / "vqvae/last.ckpt"),
+                                         GriffinLim(TokenStore(trained / "tokens").mel), StridedSampler(4), columns=3)
+    a, b = model(["rain falling"] * 2, [1, 2])
+    assert not torch.equal(a.tokens, b.tokens)
+    assert a.waveform.shape == (3 * 16 * 256,)  # shorter than in training
+
+
+@pytest.mark.parametrize("kind", ["Mask", "Uniform"])
+def test_the_other_matrices_train_and_sample(command, trained, tmp_path, kind):
+    recipe = tmp_path / "edited.yaml"
+    recipe.write_text((ROOT / "recipes/scenes.yaml").read_text().replace("diffusion.MaskUniform", f"diffusion.{kind}"))
+    assert command("fit", "diffusion", "--stage", kind, recipe=recipe) == 0
+    decoder = DiscreteDiffusion.from_checkpoint(trained / kind / "last.ckpt")
+    assert type(decoder.transition).__name__ == kind
+    tokens = decoder.generate(decoder.condition(["rain"]), 4, StridedSampler(4), [torch.Generator()])
+    assert tokens.min() >= 0
+    assert tokens.max() < 16
+
+
+def test_the_baseline_trains_and_makes_clips(command, trained, tmp_path):
+    assert command("fit", "autoregressive") == 0
+    recipe = tmp_path / "edited.yaml"
+    text = (ROOT / "recipes/scenes.yaml").read_text()
+    sampler = text[text.index("      class_path: diffsound.diffusion.StridedSampler"):text.index("    columns:")]
+    recipe.write_text(text.replace("/diffusion/last.ckpt", "/autoregressive/last.ckpt").replace(
+        sampler, "      class_path: diffsound.autoregressive.AutoregressiveSampler\n"))
+    (command.folder.parents[1] / "no-sampler.yaml").write_text(TINY.replace("sampler: {init_args: {num_steps: 3}}", ""))
+    assert command("predict", "predict", "--name", "scenes", recipe=recipe, tiny="no-sampler.yaml") == 0
+    sidecar = json.loads(next((trained / "clips").glob("*.json")).read_text())
+    assert sidecar["sampler"]["class_path"] == "diffsound.autoregressive.AutoregressiveSampler"
+
+
+def test_pretraining_on_labels_then_captions(command, trained):
+    assert command("fit", "pretrain") == 0
+    assert command("fit", "diffusion", "--stage", "tuned", "--start_from", str(trained / "pretrain/last.ckpt"),
+                   "--train.diffusion.max_steps", "1") == 0
+
+
+def test_validate_scores_a_checkpoint(command, trained, capsys):
+    assert command("validate", "diffusion", "--ckpt_path", str(trained / "diffusion/last.ckpt")) == 0
+    assert "val/bound" in capsys.readouterr().out
+
+
+def test_a_resumed_run_equals_an_unbroken_one(command, trained):
+    """Stopped after its first epoch (2 steps) and continued, training ends with the same weights."""
+    options = ["--decoder.init_args.decay", "constant", "--decoder.init_args.text_dropout", "0"]
+    # Noise comes from the global generator, which a checkpoint does not hold: both halves start it anew.
+    assert command("fit", "diffusion", "--stage", "half", "--train.diffusion.max_steps", "2", *options) == 0
+    assert command("fit", "diffusion", "--stage", "rest", "--train.diffusion.max_steps", "4", *options, "--ckpt_path",
+                   str(trained / "half/last.ckpt")) == 0
+    ends = torch.load(trained / "rest/last.ckpt", weights_only=True)
+    assert ends["global_step"] == 4
+    assert ends["facts"]["steps"] == 4
+    data = TokenDataModule(str(trained / "tokens"))
+    data.setup("fit")
+    assert ends["facts"]["codec"] == data.codec_fingerprint
+
+
+@pytest.mark.parametrize(("stage", "options", "message"), [
+    ("diffusion", ["--codebook_size", "32"], "codebook_size 32, the token store 16"),
+    ("diffusion", ["--max_columns", "2"], "4 columns, the decoder at most 2"),
+    ("diffusion", ["--ckpt_path", "{folder}/vqvae/last.ckpt"], "written by diffsound.vqvae.VQVAE"),
+    ("diffusion", ["--ckpt_path", "nowhere.ckpt"], "no file nowhere.ckpt"),
+    ("predict", ["--text_to_sound.init_args.codec", "{folder}/vocoder/last.ckpt"], "is a checkpoint of MelGAN"),
+    ("predict", ["--text_to_sound.init_args.decoder", "{folder}/none.ckpt"], "train that stage first"),
+    ("predict", ["--prompts.init_args.file", "{folder}/vqvae/last.ckpt"], "not"),
+    ("predict", ["--text_to_sound.init_args.columns", "9"], "columns is 9, this decoder makes 1 to 4"),
+    ("predict", ["--text_to_sound.init_args.sampler.init_args.num_steps", "30"], "num_steps is 30"),
+])
+def test_mistakes_are_answered_in_one_line(command, trained, capfd, stage, options, message):
+    verb = "predict" if stage == "predict" else "fit"
+    options = [option.format(folder=trained) for option in options]
+    assert command(verb, stage, "--stage", "mistake", *options) == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("diffsound: error: ")
+    assert message in error
+    assert len(error) < 500
+
+
+def test_a_vocoder_of_another_mel_is_refused(command, trained, capfd):
+    assert command("fit", "vocoder", "--stage", "other-mel", "--mel.f_max", "8000") == 0
+    assert command("predict", "predict", "--text_to_sound.init_args.vocoder",
+                   str(trained / "other-mel/last.ckpt")) == 1
+    assert "mel.f_max: codec 7600.0, vocoder 8000.0" in capfd.readouterr().err
+
+
+def test_ctrl_c_keeps_a_whole_checkpoint(command, trained, tmp_path):
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from diffsound.cli import main; sys.exit(main(sys.argv[1:]))"
+    tiny = command.folder.parents[1] / "tiny.yaml"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "fit", "--config", str(ROOT / "recipes/scenes.yaml"), "--config",
+         str(ROOT / "configs/stage/diffusion.yaml"), "--config", str(tiny), "--runs", str(command.folder.parent),
+         "--stage", "stopped", "--train.diffusion.max_steps", "100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    events = command.folder / "stopped"
+    deadline = time.monotonic() + 120
+    while not list(events.glob("events*")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert "Traceback" not in output
+    assert torch.load(events / "last.ckpt", weights_only=True)["global_step"] > 0
+    assert DiscreteDiffusion.from_checkpoint(events / "last.ckpt")
