@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffsound.data.audio import save
-from diffsound.mel import RANGE_DB, LogMel
+from diffsound.mel import RANGE_DB
 from diffsound.mel_picture import save_mel
 from diffsound.scenes import Structure, render
 from diffsound.vocoder import GriffinLim, MelGAN
@@ -49,7 +49,7 @@ def write_page(out: Path, codec_path: Path, vocoder_path: Path, clips: list[Path
         the path of the page.
     """
     codec, vocoder = VQVAE.from_checkpoint(codec_path), MelGAN.from_checkpoint(vocoder_path)
-    judge = NearestRendering(codec.mel, codec)
+    judge = NearestRendering(codec)
     parts = ["<h1>Sounds made from sentences</h1>",
              "<p>Trained on this machine, on procedural scenes, from nothing.</p>", '<div class="clips">']
     right = 0
@@ -64,8 +64,8 @@ def write_page(out: Path, codec_path: Path, vocoder_path: Path, clips: list[Path
         parts.append(_figure(sidecar["text"], path.with_suffix("").relative_to(out),
                              f"made in {made:.2f} s; {verdict} ({distance:.1f} dB away)"))
     ceiling = judge.ceiling()
-    parts.append(f"</div><p>{right} of {len(clips)} clips are nearest to true renderings of their own sentence. Of true "
-                 f"renderings themselves, {ceiling:.0%} are.</p><h2>True, and rebuilt</h2>"
+    parts.append(f"</div><p>{right} of {len(clips)} clips are nearest to true renderings of their own sentence. Of "
+                 f"true renderings themselves, {ceiling:.0%} are.</p><h2>True, and rebuilt</h2>"
                  "<p>What the codec loses (tokens and back) and what the vocoder loses, heard apart.</p>")
     for number in REBUILT:
         parts.append('<div class="clips">' + "".join(_rebuilt(number, out, codec, vocoder)) + "</div>")
@@ -76,7 +76,7 @@ def write_page(out: Path, codec_path: Path, vocoder_path: Path, clips: list[Path
     temporary.write_text('<!doctype html><html lang="en"><meta charset="utf-8"><title>Diffsound demo</title>'
                          f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>{"".join(parts)}')
     os.replace(temporary, page)
-    print(f"{right} of {len(clips)} clips are nearest to true renderings of their sentence ({ceiling:.0%} of true ones are)")
+    print(f"{right} of {len(clips)} clips are nearest to true renderings of their sentence; true ones: {ceiling:.0%}")
     return page
 
 
@@ -87,8 +87,8 @@ class NearestRendering:
     renderings of a sentence never coincide.
     """
 
-    def __init__(self, mel, codec: VQVAE) -> None:
-        self.log_mel, self.codec, self.mel = LogMel(mel), codec, mel
+    def __init__(self, codec: VQVAE) -> None:
+        self.codec = codec
         self.references = {text: self._render(structure, range(RENDERINGS)) for text, structure in SENTENCES.items()}
 
     def __call__(self, mel: Tensor) -> tuple[str, float]:
@@ -101,17 +101,16 @@ class NearestRendering:
 
     def ceiling(self, count: int = 4) -> float:
         """Share of other true renderings that are nearest to their own sentence."""
-        hits = [self._is_nearest(text, number) for text in SENTENCES for number in range(RENDERINGS, RENDERINGS + count)]
+        others = range(RENDERINGS, RENDERINGS + count)
+        hits = [self._is_nearest(text, number) for text in SENTENCES for number in others]
         return sum(hits) / len(hits)
 
     def _is_nearest(self, text: str, number: int) -> bool:
         wave = _wave(SENTENCES[text], number)
-        return self(self.codec.decode(self.codec.encode(wave), wave.shape[1] // self.mel.hop_length // 16)[0])[0] == text
+        return self(_through(self.codec, wave)[0])[0] == text
 
     def _render(self, structure: Structure, numbers: range) -> Tensor:
-        waves = torch.cat([_wave(structure, number) for number in numbers])
-        columns = waves.shape[1] // self.mel.hop_length // 16
-        return self._coarse(self.codec.decode(self.codec.encode(waves), columns))
+        return self._coarse(_through(self.codec, torch.cat([_wave(structure, number) for number in numbers])))
 
     @staticmethod
     def _coarse(mel: Tensor) -> Tensor:
@@ -122,12 +121,17 @@ def _wave(structure: Structure, number: int) -> Tensor:
     return torch.from_numpy(render(structure, np.random.default_rng((7, number))).waveform)[None]
 
 
+def _through(codec: VQVAE, waveform: Tensor) -> Tensor:
+    """The mels of `waveform` after the codec."""
+    tokens = codec.encode(waveform)
+    return codec.decode(tokens, tokens.shape[1] // codec.rows)
+
+
 def _rebuilt(number: int, out: Path, codec: VQVAE, vocoder: MelGAN) -> list[str]:
     text, structure = list(SENTENCES.items())[number]
     wave = _wave(structure, 0)
-    columns = wave.shape[1] // codec.mel.hop_length // 16
-    true = codec.log_mel(wave)[..., : columns * 16]
-    coded = codec.decode(codec.encode(wave), columns)
+    coded = _through(codec, wave)
+    true = codec.log_mel(wave)[..., : coded.shape[-1]]
     figures = []
     for name, mel, sound in [
         ("true", true, wave),

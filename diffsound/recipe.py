@@ -134,8 +134,10 @@ def run(verb: str, args: list[str]) -> None:
 
 def _quiet() -> None:
     """Silence advice that does not concern a recipe's user."""
-    for text in (".*LightningCLI's args parameter.*", ".*does not have many workers.*", ".*LeafSpec.*", ".*Checkpoint directory .* exists and is not empty.*"):
-        warnings.filterwarnings("ignore", text)
+    for text in ("LightningCLI's args parameter", "does not have many workers", "LeafSpec",
+                 "Checkpoint directory .* exists and is not empty", "is smaller than the logging interval"):
+        warnings.filterwarnings("ignore", f".*{text}.*")
+    advice = ("Tip:", "litlogger", "litmodels", "TPU available")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not any(text in record.getMessage() for text in ("Tip:", "litlogger", "litmodels")))
+        lambda record: not any(text in record.getMessage() for text in advice))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

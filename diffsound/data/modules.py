@@ -135,8 +135,9 @@ class TokenDataModule(LightningDataModule):
     """Rows of a token store: {"tokens": (B, rows * columns) int64, "text": list[str]}.
 
     In training each epoch draws another caption of a row, a function of (seed, epoch, row); validation takes the first.
-    With `text_from: labels` the text is made of a row's labels and random masks, for pretraining (`label_text`); the mask
-    is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec left them in the store.
+    With `text_from: labels` the text is made of a row's labels and random masks, for pretraining (`label_text`); the
+    mask is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec
+    left them in the store.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,

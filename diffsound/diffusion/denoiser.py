@@ -48,7 +48,7 @@ class Block(nn.Module):
         self.norm_feed = nn.LayerNorm(width)
         self.feed = FeedForward(width, feed_forward, QuickGELU(), dropout)
 
-    def forward(self, x: Tensor, t: Tensor, mask: Tensor | None, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, mask: Tensor | None, text: Tensor, text_mask: Tensor) -> Tensor:
         x = x + self.attend_self(self.norm_self(x, t), mask=mask)
         if self.crosses:
             x = x + self.attend_text(self.norm_text(x, t), text, text_mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -17,8 +18,11 @@ from diffsound.scenes import SOUNDS, Event, Structure
 
 STRIDE = 4  # mel frames in one frame of the tagger
 ONSET_WEIGHT = 4.0  # onsets are rare
-GAP = 0.35  # seconds of pause within which a sustained sound is still the same one
-SHORTEST = {True: 0.08, False: 0.3}  # seconds of activity that count as a sound, if momentary and if sustained
+UNDER_DB = (-14.0, 0.0)  # level of a clip mixed under another in training
+HISS_DB = (-90.0, -50.0)  # RMS of hiss that must be heard as nothing
+NOISE = 0.03  # standard deviation in a mel of 0..1
+# Seconds of pause within which a sound is still the same one, and seconds of activity that count as a sound.
+MOMENTARY_LIMITS, SUSTAINED_LIMITS = (0.0, 0.08), (0.35, 0.3)
 
 
 class ResidualBlock(nn.Module):
@@ -35,44 +39,51 @@ class ResidualBlock(nn.Module):
 
 
 class EventTagger(Checkpointed, LightningModule):
-    """For every frame and class: does it sound, and does it begin? Convolutions over time, then a GRU both ways.
+    """For every frame and class: does it sound, and does it begin? Trained on scenes, it judges what claims to be one.
 
-    Trained on scenes; it judges whatever claims to sound like them.
+    Two convolutions over frequency and time find lines and edges at any pitch, which stand out from a background too;
+    residual convolutions over time and a GRU both ways tell what they are.
 
     Args:
         mel: the spectrogram it listens to.
         classes: names from `SOUNDS`; all of them by default.
-        channels: width; 128 makes 0.6 M parameters.
-        noise: standard deviation of what is added to the mel in training, so that the coarser texture of decoded mels
-            does not surprise it.
+        channels, blocks: width and depth; 128 and 4 make 0.6 M parameters.
+        mix: the share of training clips under which another one is mixed, for few scenes have sounds that overlap.
+        roughen: the share of training clips that get hiss, a blurred mel and a noisy one, so that it hears through
+            what a codec and a vocoder leave.
     """
 
     def __init__(self, mel: MelSettings | dict, classes: list[str] | None = None, channels: int = 128, blocks: int = 4,
-                 noise: float = 0.03, learning_rate: float = 2e-3, betas: tuple[float, float] = (0.9, 0.99),
-                 warmup_steps: int = 50, decay: Literal["constant", "cosine"] = "cosine") -> None:
+                 mix: float = 0.5, roughen: float = 0.5, learning_rate: float = 2e-3,
+                 betas: tuple[float, float] = (0.9, 0.99), warmup_steps: int = 50,
+                 decay: Literal["constant", "cosine"] = "cosine") -> None:
         super().__init__()
         self.mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         self.classes = list(classes or SOUNDS)
         if unknown := set(self.classes) - set(SOUNDS):
             raise ValueError(f"tagger.classes holds {sorted(unknown)}: expected names among {', '.join(SOUNDS)}")
         self.log_mel = LogMel(self.mel)
-        self.convolutions = nn.Sequential(
-            nn.Conv1d(self.mel.n_mels, channels, 5, padding=2), nn.BatchNorm1d(channels), nn.ReLU(),
-            nn.Conv1d(channels, channels, STRIDE, STRIDE), *(ResidualBlock(channels) for _ in range(blocks)))
+        rows = math.ceil(self.mel.n_mels / STRIDE)
+        self.stem = nn.Sequential(
+            nn.Unflatten(1, (1, self.mel.n_mels)),
+            nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Flatten(1, 2), nn.Conv1d(32 * rows, channels, 1))
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.recurrence = nn.GRU(channels, channels // 2, batch_first=True, bidirectional=True)
         self.head = nn.Linear(channels, 2 * len(self.classes))
-        self.noise = noise
+        self.mix, self.roughen = mix, roughen
         self.learning_rate, self.betas, self.warmup_steps, self.decay = learning_rate, betas, warmup_steps, decay
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of "sounds" and of "begins", each (B, classes, frames // 4), of a log-mel (B, n_mels, frames)."""
-        x = self.convolutions(4 * mel - 1).transpose(1, 2)
+        """Logits of "sounds" and of "begins", each (B, classes, frames / 4), of a log-mel (B, n_mels, frames)."""
+        x = self.blocks(self.stem(mel)).transpose(1, 2)
         x = x + self.recurrence(x)[0]
         return self.head(x).transpose(1, 2).chunk(2, dim=1)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        mel = self.log_mel(batch["waveform"])
-        loss = self._loss(mel + self.noise * torch.randn_like(mel), batch["timeline"])
+        waveform, timelines = self._mixed(batch["waveform"], batch["timeline"])
+        loss = self._loss(self._rough_mel(waveform), timelines)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -82,8 +93,9 @@ class EventTagger(Checkpointed, LightningModule):
         self.log("val/loss", loss, batch_size=size, sync_dist=True)
         scores = [score(heard, Structure(**asked))
                   for heard, asked in zip(self.listen(batch["waveform"]), batch["structure"], strict=True)]
-        for name, value in summarise(scores).items():
-            self.log(f"val/{name}", value, prog_bar=name == "exact", batch_size=size, sync_dist=True)
+        summary = summarise(scores)
+        for name in ("f1", "exact"):  # not every batch asks for an order or an overlap
+            self.log(f"val/{name}", summary[name], prog_bar=True, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> dict:
         return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
@@ -104,9 +116,26 @@ class EventTagger(Checkpointed, LightningModule):
         return (F.binary_cross_entropy_with_logits(sounds, is_sounding)
                 + F.binary_cross_entropy_with_logits(begins, is_beginning, pos_weight=mel.new_tensor(ONSET_WEIGHT)))
 
+    def _mixed(self, waveform: Tensor, timelines: list[list[dict]]) -> tuple[Tensor, list[list[dict]]]:
+        """Clips with, in some, their neighbour in the batch underneath."""
+        chosen = torch.rand(len(waveform)) < self.mix
+        gain = chosen * 10 ** (torch.empty(len(waveform)).uniform_(*UNDER_DB) / 20)
+        mixed = waveform + gain.to(waveform)[:, None] * waveform.roll(1, dims=0)
+        return mixed, [own + timelines[i - 1] if chosen[i] else own for i, own in enumerate(timelines)]
+
+    def _rough_mel(self, waveform: Tensor) -> Tensor:
+        """Log-mel, in some clips with each of three faults, drawn apart: hiss, blur, noise."""
+        hissing, blurred, noisy = (torch.rand(3, len(waveform)) < self.roughen).to(waveform.device)
+        hiss = hissing * 10 ** (torch.empty(len(waveform)).uniform_(*HISS_DB).to(waveform) / 20)
+        mel = self.log_mel(waveform + hiss[:, None] * torch.randn_like(waveform))
+        mel = torch.where(blurred[:, None, None], F.avg_pool2d(mel, 3, stride=1, padding=1), mel)
+        return mel + NOISE * noisy[:, None, None] * torch.randn_like(mel)
+
     def targets(self, timelines: list[list[dict]], frames: int) -> tuple[Tensor, Tensor]:
-        """What `forward` should say, (B, classes, frames) each: 1 while a class sounds; 1 where it begins, fading
-        over the neighbouring frames."""
+        """What `forward` should say, (B, classes, frames) each.
+
+        1 while a class sounds; 1 where it begins, less in the frames beside that.
+        """
         is_sounding = torch.zeros(len(timelines), len(self.classes), frames)
         is_beginning = torch.zeros_like(is_sounding)
         centre = torch.arange(frames) + 0.5
@@ -130,9 +159,10 @@ def timeline(sounds: Tensor, begins: Tensor, classes: list[str], frame_seconds: 
     events = []
     for name, active, beginning in zip(classes, sounds > threshold, begins, strict=True):
         momentary = SOUNDS[name].momentary
+        pause, shortest = MOMENTARY_LIMITS if momentary else SUSTAINED_LIMITS
         onsets = _peaks(beginning, threshold) if momentary else []
-        for start, stop in _runs(active, gap=1 if momentary else 1 + round(GAP / frame_seconds)):
-            if (stop - start) * frame_seconds < SHORTEST[momentary]:
+        for start, stop in _runs(active, round(pause / frame_seconds)):
+            if (stop - start) * frame_seconds < shortest:
                 continue
             cuts = [start, *(onset for onset in onsets if start + 2 < onset < stop - 1), stop]
             events += [Event(name, a * frame_seconds, b * frame_seconds)
@@ -141,10 +171,10 @@ def timeline(sounds: Tensor, begins: Tensor, classes: list[str], frame_seconds: 
 
 
 def _runs(active: Tensor, gap: int) -> list[tuple[int, int]]:
-    """(start, stop) of the stretches of true frames, joined over fewer than `gap` false ones."""
+    """(start, stop) of the stretches of true frames, joined over up to `gap` false ones."""
     runs: list[tuple[int, int]] = []
     for frame in active.nonzero().flatten().tolist():
-        if runs and frame - runs[-1][1] < gap:
+        if runs and frame - runs[-1][1] <= gap:
             runs[-1] = (runs[-1][0], frame + 1)
         else:
             runs.append((frame, frame + 1))

@@ -32,7 +32,8 @@ class SceneDataset(Dataset):
         Returns:
             waveform (num_samples,) float32; text, one caption; captions, several of the same truth; labels, the
             classes by first onset; timeline, a list of {"name", "onset", "offset"} in seconds; structure, the
-            arguments of a `Structure`; id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a source; split.
+            arguments of a `Structure`; id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a
+            source; split.
         Raises:
             IndexError: if `item` is not in 0..length-1.
         """

@@ -97,8 +97,8 @@ def _download(model: str, pretrained: str | None) -> Path:
         return Path(hub.download_pretrained(config))
     except (OSError, RuntimeError) as error:
         source = config.get("hf_hub") or config.get("url")
-        raise ValueError(f"the weights of CLIP {model} could not be downloaded from {source} "
-                         f"({type(error).__name__}): fetch them elsewhere and {where}") from error
+        raise ValueError(f"the weights of CLIP {model} could not be downloaded from {source} ({type(error).__name__}): "
+                         f"fetch its open_clip_model.safetensors elsewhere and {where}") from error
 
 
 def _text_weights(file: Path) -> dict[str, Tensor]:

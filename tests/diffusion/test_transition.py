@@ -86,7 +86,7 @@ def test_posterior_is_bayes_rule(transition, certain):
                 p = torch.rand(K).softmax(-1)
                 if certain:  # a code that can lead to x_t
                     p = torch.nn.functional.one_hot(torch.tensor(x_t % K), K).float()
-                result = transition.posterior(p[None, None], torch.tensor([[x_t]]), torch.tensor([t]), torch.tensor([s]))
+                result = transition.posterior(p[None, None], *map(torch.tensor, ([[x_t]], [t], [s])))
                 expected = brute_posterior(transition, p, x_t, t, s).float()
                 torch.testing.assert_close(result[0, 0], expected, atol=2e-6, rtol=1e-4)
 

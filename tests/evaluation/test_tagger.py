@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from pytorch_lightning import Trainer
@@ -45,7 +47,7 @@ def test_close_repetitions_are_cut_where_they_begin_anew():
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
 def test_it_learns_a_few_scenes_by_heart_and_keeps_them_in_a_checkpoint(tmp_path):
     scenes = [SceneDataset(6, num_samples=44100, seed=1)[i] for i in range(6)]
-    tagger = EventTagger(MEL, channels=32, blocks=1, learning_rate=1e-2, warmup_steps=5)
+    tagger = EventTagger(MEL, channels=32, blocks=1, mix=0, roughen=0, learning_rate=1e-2, warmup_steps=5)
     loader = DataLoader(scenes, batch_size=6, collate_fn=collate)
     trainer = Trainer(max_steps=60, accelerator="cpu", logger=False, enable_checkpointing=False,
                       enable_progress_bar=False, enable_model_summary=False)
@@ -59,11 +61,19 @@ def test_it_learns_a_few_scenes_by_heart_and_keeps_them_in_a_checkpoint(tmp_path
     assert sum(one.exact[0] for one in scores) >= 4
 
 
+def test_mixed_clips_keep_both_timelines():
+    tagger = EventTagger(MEL, channels=8, blocks=0, mix=1.0)
+    waveform, timelines = tagger._mixed(torch.eye(3), [["a"], ["b"], ["c"]])
+    assert timelines == [["a", "c"], ["b", "a"], ["c", "b"]]
+    assert ((waveform > 0).sum(1) == 2).all()
+    torch.testing.assert_close(waveform.diagonal(), torch.ones(3))
+
+
 def test_shapes_and_any_length():
     tagger = EventTagger(MEL, classes=["dog", "rain"], channels=8, blocks=1).eval()
     for frames in (16, 161):
         sounds, begins = tagger(torch.rand(2, 80, frames))
-        assert sounds.shape == begins.shape == (2, 2, frames // 4)
+        assert sounds.shape == begins.shape == (2, 2, math.ceil(frames / 4))
     assert tagger.listen(torch.zeros(1, 16000))[0] is not None
 
 
