@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 _CLASSES: dict[str, type[Rebuildable]] = {}
-_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder")  # whose import fills _CLASSES
+_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation")  # whose import fills _CLASSES
 
 
 def _public_name(cls: type) -> str:

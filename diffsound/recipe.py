@@ -32,6 +32,8 @@ class Budget:
     max_steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 1e-4
+    validate_every: int = 1000  # steps
+    ema_decay: float = 0.999  # of the averaged weights that a decoder's checkpoint holds
 
 
 @dataclass

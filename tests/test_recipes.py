@@ -26,6 +26,8 @@ def parse(capsys, recipe, stage, *extra):
 @pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipe_with_stage(recipe, stage, capsys):
+    if stage.stem == "tagger" and recipe.stem != "scenes":
+        pytest.skip("only scenes have timelines to train the judge on")
     assert "class_path: diffsound." in parse(capsys, recipe, stage.stem)
 
 

@@ -39,11 +39,11 @@ vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}
 text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3}}}}
 audio: {init_args: {num_train: 16, num_val: 8, num_workers: 0}}
 train:
-  vqvae: {max_steps: 4, batch_size: 8}
-  vocoder: {max_steps: 2, batch_size: 4}
-  pretrain: {max_steps: 2, batch_size: 8}
-  diffusion: {max_steps: 4, batch_size: 8}
-  autoregressive: {max_steps: 2, batch_size: 8}
+  vqvae: {max_steps: 4, batch_size: 8, validate_every: 2}
+  vocoder: {max_steps: 2, batch_size: 4, validate_every: 2}
+  pretrain: {max_steps: 2, batch_size: 8, validate_every: 2}
+  diffusion: {max_steps: 4, batch_size: 8, validate_every: 2}
+  autoregressive: {max_steps: 2, batch_size: 8, validate_every: 2}
 trainer: {enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, log_every_n_steps: 1}
 """
 

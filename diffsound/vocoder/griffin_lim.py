@@ -24,7 +24,7 @@ class GriffinLim(Rebuildable, nn.Module):
         momentum: 0 is the plain algorithm, 0.99 is much faster.
     """
 
-    def __init__(self, mel: MelSettings, iterations: int = 32, momentum: float = 0.99) -> None:
+    def __init__(self, mel: MelSettings | dict, iterations: int = 32, momentum: float = 0.99) -> None:
         super().__init__()
         self.mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if iterations < 1 or not 0 <= momentum <= 1:
