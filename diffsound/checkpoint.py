@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 _CLASSES: dict[str, type[Rebuildable]] = {}
-_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation")  # whose import fills _CLASSES
+# Importing these fills _CLASSES.
+_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation")
 
 
 def _public_name(cls: type) -> str:

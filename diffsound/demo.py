@@ -15,7 +15,7 @@ from diffsound.recipe import run
 RECIPE = Path("recipes/scenes.yaml")
 STAGES = {  # stage: (verb, what is said)
     "vqvae": ("fit", "the codec learns to turn sound into tokens and back"),
-    "tokenize": ("tokenize", "20,000 scenes become tokens"),
+    "tokenize": ("tokenize", "all scenes become tokens"),
     "vocoder": ("fit", "the vocoder learns to turn mels into sound"),
     "diffusion": ("fit", "the decoder learns to turn text into tokens"),
     "predict": ("predict", "eight sentences become sound"),

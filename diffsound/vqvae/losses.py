@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from diffsound.checkpoint import Rebuildable
 
+SOUNDING = 0.05  # a mel cell above this (-75 dB) is not silent
+
 
 class ReconstructionLoss(Rebuildable, nn.Module):
     """Weighted sum of the mean absolute error, the mean square error and the absolute error at coarser resolutions.
@@ -14,15 +16,19 @@ class ReconstructionLoss(Rebuildable, nn.Module):
     Mels come in [0, 1]; errors are taken on [-1, 1], where the published weights are meant. The coarse term averages
     the error over squares of 2, 4 and 8 cells first: the exact texture of a noise cannot be predicted, its mean level
     can, and this term asks for the level.
+
+    `sounding` weighs cells that sound that much more than silent ones. Clips that are mostly silent spend a small codec
+    on their silence otherwise.
     """
 
-    def __init__(self, l1: float = 1.0, mse: float = 0.0, multi_resolution: float = 0.0) -> None:
+    def __init__(self, l1: float = 1.0, mse: float = 0.0, multi_resolution: float = 0.0, sounding: float = 0.0) -> None:
         super().__init__()
-        self.l1, self.mse, self.multi_resolution = l1, mse, multi_resolution
+        self.l1, self.mse, self.multi_resolution, self.sounding = l1, mse, multi_resolution, sounding
 
     def forward(self, rebuilt: Tensor, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) twice, in [0, 1] -> ()."""
-        error = 2 * (rebuilt.float() - mel)
+        weight = 1 + self.sounding * (mel > SOUNDING)
+        error = 2 * (rebuilt.float() - mel) * weight / weight.mean()
         loss = self.l1 * error.abs().mean()
         if self.mse:
             loss = loss + self.mse * error.square().mean()

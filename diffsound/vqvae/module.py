@@ -12,11 +12,15 @@ from torch.func import functional_call
 from diffsound.checkpoint import Checkpointed, fingerprint
 from diffsound.mel import RANGE_DB, LogMel, MelSettings
 from diffsound.optimizer import adam
-from diffsound.vqvae.losses import PatchDiscriminator, ReconstructionLoss, discriminator_loss, generator_loss
+from diffsound.vqvae.losses import (
+    SOUNDING,
+    PatchDiscriminator,
+    ReconstructionLoss,
+    discriminator_loss,
+    generator_loss,
+)
 from diffsound.vqvae.networks import CELL, Decoder, Encoder
 from diffsound.vqvae.quantizer import Quantized, Quantizer, perplexity
-
-SOUNDING = 0.05  # a mel cell above this (-75 dB) is not silent
 
 
 class VQVAE(Checkpointed, LightningModule):
