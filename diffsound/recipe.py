@@ -51,7 +51,8 @@ class Training:
 
 def _essence(message: str) -> str:
     """What went wrong, from jsonargparse's account of everything that it tried."""
-    noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class", "Given value", "Problem with given")
+    noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'", "Given value",
+             "Problem with given")
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     return ": ".join(line.rstrip(":") for line in lines if line and not line.startswith(noise))
 
@@ -139,7 +140,8 @@ def _quiet() -> None:
     for text in ("LightningCLI's args parameter", "does not have many workers", "LeafSpec",
                  "Checkpoint directory .* exists and is not empty", "is smaller than the logging interval"):
         warnings.filterwarnings("ignore", f".*{text}.*")
-    advice = ("Tip:", "litlogger", "litmodels", "TPU available")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not any(text in record.getMessage() for text in advice))
+    advice = ("Tip:", "litlogger", "litmodels", "TPU available", "`weights_only` was not set")
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"pytorch_lightning.{name}").addFilter(
+            lambda record: not any(text in record.getMessage() for text in advice))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -12,12 +12,13 @@ import pytest
 import soundfile
 import torch
 
+from diffsound.checkpoint import fingerprint
 from diffsound.cli import main
 from diffsound.data import TokenDataModule
 from diffsound.data.token_store import TokenStore
 from diffsound.diffusion import DiscreteDiffusion, StridedSampler
 from diffsound.text_to_sound import TextToSound
-from diffsound.vocoder import GriffinLim
+from diffsound.vocoder import GriffinLim, MelGAN
 
 ROOT = Path(__file__).parents[1]
 TINY = """
@@ -28,7 +29,7 @@ num_timesteps: 8
 condition_width: 16
 vqvae:
   init_args:
-    encoder: {init_args: &size {channels: 8, channel_multipliers: [1, 1], z_channels: 8}}
+    encoder: {init_args: &size {channels: 8, z_channels: 8}}
     decoder: {init_args: *size}
     quantizer: {init_args: {levels: [4, 4]}}
     embed_dim: 2
@@ -90,9 +91,9 @@ def test_clips_are_written_and_replayable(command, trained):
     sidecars = sorted((trained / "clips").glob("*.json"))
     assert [json.loads(path.read_text())["text"] for path in sidecars] == \
         ["rain falling", "a dog barks, then a bell rings", "two knocks"]
-    model = TextToSound.from_checkpoints(*(str(trained / stage / "last.ckpt") for stage in
-                                           ("diffusion", "vqvae", "vocoder")), StridedSampler(3, guidance_scale=2.0,
-                                                                                             top_r=0.9), columns=4)
+    model = TextToSound.from_checkpoints(str(trained / "diffusion/last.ckpt"), str(trained / "vqvae/last.ckpt"),
+                                         GriffinLim(TokenStore(trained / "tokens").mel),
+                                         StridedSampler(3, guidance_scale=2.0, top_r=0.9), columns=4)
     for path in sidecars:
         sidecar = json.loads(path.read_text())
         assert sidecar["sampler"] == model.sampler.spec
@@ -105,6 +106,18 @@ def test_clips_are_written_and_replayable(command, trained):
         torch.testing.assert_close(clip.waveform, torch.from_numpy(written), atol=1e-4, rtol=0)
         assert path.with_suffix(".png").stat().st_size > 1000
     assert not list((trained / "clips").glob("*.part"))
+
+
+def test_the_trained_vocoder_makes_the_waveform(command, trained, tmp_path):
+    recipe = tmp_path / "edited.yaml"
+    text = (ROOT / "recipes/scenes.yaml").read_text()
+    griffin_lim = '{class_path: diffsound.vocoder.GriffinLim, init_args: {mel: "${mel}"}}'
+    assert griffin_lim in text
+    recipe.write_text(text.replace(griffin_lim, "${runs}/${name}/vocoder/last.ckpt"))
+    assert command("predict", "predict", recipe=recipe) == 0
+    melgan = fingerprint(MelGAN.from_checkpoint(trained / "vocoder/last.ckpt"))
+    for path in (trained / "clips").glob("*.json"):
+        assert json.loads(path.read_text())["parts"]["vocoder"] == melgan
 
 
 def test_another_seed_makes_another_clip(trained):
