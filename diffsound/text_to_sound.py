@@ -84,7 +84,10 @@ class TextToSound(LightningModule):
         for (name, part), path in zip(parts.items(), (decoder, codec, vocoder), strict=True):
             if not isinstance(part, kinds[name]):
                 raise ValueError(f"text_to_sound.init_args.{name}: {path} is a checkpoint of {type(part).__name__}")
-        return cls(**parts, sampler=sampler, columns=columns)
+        model = cls(**parts, sampler=sampler, columns=columns)
+        if isinstance(model.vocoder, MelGAN):
+            model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
+        return model
 
     def forward(self, texts: list[str], seeds: list[int]) -> list[Clip]:
         """One clip a text. A clip depends on its text and seed alone, not on the others of the batch.
