@@ -164,10 +164,8 @@ def test_validate_scores_a_checkpoint(command, trained, capsys):
     assert "val/bound" in capsys.readouterr().out
 
 
-def test_a_resumed_run_equals_an_unbroken_one(command, trained):
-    """Stopped after its first epoch (2 steps) and continued, training ends with the same weights."""
+def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
     options = ["--decoder.init_args.decay", "constant", "--decoder.init_args.text_dropout", "0"]
-    # Noise comes from the global generator, which a checkpoint does not hold: both halves start it anew.
     assert command("fit", "diffusion", "--stage", "half", "--train.diffusion.max_steps", "2", *options) == 0
     assert command("fit", "diffusion", "--stage", "rest", "--train.diffusion.max_steps", "4", *options, "--ckpt_path",
                    str(trained / "half/last.ckpt")) == 0
