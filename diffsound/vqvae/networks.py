@@ -17,6 +17,7 @@ from diffsound.checkpoint import Rebuildable
 CELL = 16  # mel bins and frames that one token stands for, along each axis
 
 NormName = Literal["group", "position"]
+Kernels = tuple[int, int]  # sizes of the two convolutions of a residual block
 
 
 class PositionNorm(nn.LayerNorm):
@@ -35,12 +36,12 @@ def make_norm(name: NormName, channels: int) -> nn.Module:
 
 
 class ResBlock(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, norm: NormName) -> None:
+    def __init__(self, in_channels: int, out_channels: int, norm: NormName, kernels: Kernels) -> None:
         super().__init__()
         self.norm1 = make_norm(norm, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernels[0], padding="same")
         self.norm2 = make_norm(norm, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernels[1], padding="same")
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,10 +85,11 @@ class Upsample(nn.Module):
 class Level(nn.Module):
     """Residual blocks at one resolution, each followed by attention where it is on."""
 
-    def __init__(self, in_channels: int, out_channels: int, res_blocks: int, attention: bool, norm: NormName) -> None:
+    def __init__(self, in_channels: int, out_channels: int, res_blocks: int, attention: bool, norm: NormName,
+                 kernels: Kernels) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * res_blocks
-        self.block = nn.ModuleList(ResBlock(a, b, norm) for a, b in zip(widths, widths[1:], strict=False))
+        self.block = nn.ModuleList(ResBlock(a, b, norm, kernels) for a, b in zip(widths, widths[1:], strict=False))
         self.attn = nn.ModuleList(Attention(out_channels, norm) for _ in range(res_blocks if attention else 0))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,11 +101,11 @@ class Level(nn.Module):
 
 
 class Middle(nn.Module):
-    def __init__(self, channels: int, attention: bool, norm: NormName) -> None:
+    def __init__(self, channels: int, attention: bool, norm: NormName, kernels: Kernels) -> None:
         super().__init__()
-        self.block_1 = ResBlock(channels, channels, norm)
+        self.block_1 = ResBlock(channels, channels, norm, kernels)
         self.attn_1 = Attention(channels, norm) if attention else nn.Identity()
-        self.block_2 = ResBlock(channels, channels, norm)
+        self.block_2 = ResBlock(channels, channels, norm, kernels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(x)))
@@ -123,6 +125,12 @@ def level_widths(channels: int, channel_multipliers: list[int], patch_size: int)
     return [channels * multiplier for multiplier in channel_multipliers]
 
 
+def picture_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Between picture and first or last level: 3 x 3 on single cells of the mel, 1 x 1 on patches that fill a level's."""
+    on_cells = 1 in (in_channels, out_channels)
+    return nn.Conv2d(in_channels, out_channels, 3 if on_cells else 1, padding="same")
+
+
 class Encoder(Rebuildable, nn.Module):
     """Picture (B, 1, H, W) to latent vectors (B, z_channels, H / 16, W / 16).
 
@@ -135,22 +143,25 @@ class Encoder(Rebuildable, nn.Module):
         norm: "group", as published, takes its statistics over the whole clip; "position" over the channels of one
             position. With "position" and no attention a token depends on its neighbourhood only.
         patch_size: folds squares of this size into channels first (1 as published). 4 saves the two finest levels,
-            which take most of the time.
+            which take most of the time; 16 leaves one level, the tokens' own.
+        block_kernels: sizes of the two convolutions of each residual block, (3, 3) as published. (3, 1) takes half the
+            work.
     """
 
     def __init__(self, channels: int, channel_multipliers: list[int], res_blocks: int, z_channels: int,
-                 attention: bool = True, norm: NormName = "group", patch_size: int = 1) -> None:
+                 attention: bool = True, norm: NormName = "group", patch_size: int = 1,
+                 block_kernels: Kernels = (3, 3)) -> None:
         super().__init__()
         self.z_channels, self.patch_size = z_channels, patch_size
         widths = level_widths(channels, channel_multipliers, patch_size)
         last = len(widths) - 1
-        self.conv_in = nn.Conv2d(patch_size**2, channels, 3, padding=1)
+        self.conv_in = picture_conv(patch_size**2, channels)
         self.down = nn.ModuleList(
-            Level(before, width, res_blocks, attention and i == last, norm)
+            Level(before, width, res_blocks, attention and i == last, norm, block_kernels)
             for i, (before, width) in enumerate(zip([channels, *widths], widths, strict=False)))
         for level, width in zip(self.down[:-1], widths, strict=False):
             level.downsample = Downsample(width)
-        self.mid = Middle(widths[-1], attention, norm)
+        self.mid = Middle(widths[-1], attention, norm, block_kernels)
         self.norm_out = make_norm(norm, widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], z_channels, 3, padding=1)
 
@@ -170,20 +181,21 @@ class Decoder(Rebuildable, nn.Module):
     """
 
     def __init__(self, channels: int, channel_multipliers: list[int], res_blocks: int, z_channels: int,
-                 attention: bool = True, norm: NormName = "group", patch_size: int = 1) -> None:
+                 attention: bool = True, norm: NormName = "group", patch_size: int = 1,
+                 block_kernels: Kernels = (3, 3)) -> None:
         super().__init__()
         self.z_channels, self.patch_size = z_channels, patch_size
         widths = level_widths(channels, channel_multipliers, patch_size)
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(z_channels, widths[-1], 3, padding=1)
-        self.mid = Middle(widths[-1], attention, norm)
+        self.mid = Middle(widths[-1], attention, norm, block_kernels)
         self.up = nn.ModuleList(
-            Level(before, width, res_blocks + 1, attention and i == last, norm)
+            Level(before, width, res_blocks + 1, attention and i == last, norm, block_kernels)
             for i, (before, width) in enumerate(zip([*widths[1:], widths[-1]], widths, strict=True)))
         for level, width in zip(self.up[1:], widths[1:], strict=True):
             level.upsample = Upsample(width)
         self.norm_out = make_norm(norm, widths[0])
-        self.conv_out = nn.Conv2d(widths[0], patch_size**2, 3, padding=1)
+        self.conv_out = picture_conv(widths[0], patch_size**2)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
