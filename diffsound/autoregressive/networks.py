@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffsound.attention import Attention, FeedForward, KeyValueCache
+from diffsound.attention import Attention, FeedForward, KeyValueCache, initial_std
 from diffsound.checkpoint import Rebuildable
 from diffsound.text_encoder.condition import Condition
 
@@ -52,10 +52,12 @@ class GPT(Rebuildable, nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, codebook_size, bias=False)
         for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
+            if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=initial_std(width))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
         """Logits (B, N+1, K): entry i predicts token i from the tokens before it. `tokens` is (B, N), N may be 0.

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffsound.attention import Attention, FeedForward
+from diffsound.attention import Attention, FeedForward, initial_std
 from diffsound.checkpoint import Rebuildable
+from diffsound.positions import sinusoids
 from diffsound.text_encoder.condition import Condition
 
 
@@ -89,14 +90,19 @@ class Denoiser(Rebuildable, nn.Module):
             for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, codebook_size * (rows if positions == "column" else 1))
-        self.apply(self._initialise)
+        self._initialise(width)
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
+    def _initialise(self, width: int) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=initial_std(width))
                 nn.init.zeros_(module.bias)
+        if self.positions == "column":  # at x_T all codes are masks: only the position tells columns apart
+            nn.init.normal_(self.code_embedding.weight, std=0.1)
+            with torch.no_grad():
+                self.column_embedding.weight.copy_(sinusoids(self.max_columns, width, std=0.3))
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Logits (B, L, K) of x_0.

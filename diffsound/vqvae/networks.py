@@ -126,7 +126,7 @@ def level_widths(channels: int, channel_multipliers: list[int], patch_size: int)
 
 
 def picture_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Between picture and first or last level: 3 x 3 on single cells of the mel, 1 x 1 on patches that fill a level's."""
+    """Between picture and first or last level: 3 x 3 on the cells of the mel, 1 x 1 on patches of it."""
     on_cells = 1 in (in_channels, out_channels)
     return nn.Conv2d(in_channels, out_channels, 3 if on_cells else 1, padding="same")
 
