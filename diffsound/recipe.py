@@ -42,7 +42,6 @@ class Training:
 
     vqvae: Budget = field(default_factory=Budget)
     vocoder: Budget = field(default_factory=Budget)
-    text_encoder: Budget = field(default_factory=Budget)
     pretrain: Budget = field(default_factory=Budget)
     diffusion: Budget = field(default_factory=Budget)
     autoregressive: Budget = field(default_factory=Budget)

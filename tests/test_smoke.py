@@ -38,7 +38,7 @@ decoder: {init_args: {denoiser: {init_args: {layers: 1, width: 16, heads: 2}}}}
 autoregressive: {init_args: {network: {init_args: {layers: 1, width: 16, heads: 2}}}}
 vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}}
 text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3}}}}
-audio: {init_args: {num_train: 16, num_val: 8, num_workers: 0}}
+audio: {init_args: {num_train: 16, num_val: 8, num_test: 4, num_workers: 0}}
 train:
   vqvae: {max_steps: 4, batch_size: 8, validate_every: 2}
   vocoder: {max_steps: 2, batch_size: 4, validate_every: 2}
@@ -81,7 +81,7 @@ def trained(command, codec):
 
 def test_token_store_holds_every_scene(command, codec):
     store = TokenStore(command.folder / "tokens")
-    assert store.splits() == {"train": 16, "val": 8}
+    assert store.splits() == {"train": 16, "val": 8, "test": 4}
     assert store.columns == 4
     store.verify()
 
@@ -164,12 +164,15 @@ def test_validate_scores_a_checkpoint(command, trained, capsys):
     assert "val/bound" in capsys.readouterr().out
 
 
-def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
-    options = ["--decoder.init_args.decay", "constant", "--decoder.init_args.text_dropout", "0"]
+def test_a_resumed_run_equals_an_unbroken_one(command, trained):
+    options = ["--decoder.init_args.decay", "constant"]
+    assert command("fit", "diffusion", "--stage", "whole", "--train.diffusion.max_steps", "4", *options) == 0
     assert command("fit", "diffusion", "--stage", "half", "--train.diffusion.max_steps", "2", *options) == 0
     assert command("fit", "diffusion", "--stage", "rest", "--train.diffusion.max_steps", "4", *options, "--ckpt_path",
                    str(trained / "half/last.ckpt")) == 0
-    ends = torch.load(trained / "rest/last.ckpt", weights_only=True)
+    whole, ends = (torch.load(trained / f"{stage}/last.ckpt", weights_only=True) for stage in ("whole", "rest"))
+    for name, value in whole["state_dict"].items():
+        torch.testing.assert_close(ends["state_dict"][name], value, msg=name)
     assert ends["global_step"] == 4
     assert ends["facts"]["steps"] == 4
     data = TokenDataModule(str(trained / "tokens"))

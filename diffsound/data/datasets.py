@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import repeat
@@ -54,7 +55,9 @@ class Window:
 
     def read(self, clip: Clip, rng: np.random.Generator | None) -> np.ndarray:
         """(num_samples,) float32, a random crop with `rng`. Raises audio.UnreadableAudio."""
-        waveform = audio.load(clip.audio, self.sample_rate)
+        return self.cut(audio.load(clip.audio, self.sample_rate), rng)
+
+    def cut(self, waveform: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         loudest = np.abs(waveform).max(initial=0.0)
         if self.peak is not None and loudest > 0:
             waveform = waveform * np.float32(self.peak / loudest)
@@ -65,11 +68,14 @@ class AudioText(Dataset):
     """{"waveform": (num_samples,) float32, "text": str} of a clip.
 
     With a `seed` caption and crop are drawn from (seed, epoch, index); without one they are the first caption and the
-    clip's start. For a file that turns out to be broken the next clip stands in, so that batches stay whole.
+    clip's start. For a file that turns out to be broken the next clip stands in, so that batches stay whole. With
+    `in_memory` every file is decoded once and kept.
     """
 
-    def __init__(self, clips: Sequence[Clip], window: Window, seed: int | None, report: UnreadableReport) -> None:
+    def __init__(self, clips: Sequence[Clip], window: Window, seed: int | None, report: UnreadableReport,
+                 in_memory: bool = False) -> None:
         self.clips, self.window, self.seed, self.report = clips, window, seed, report
+        self.load = functools.cache(audio.load) if in_memory else audio.load
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -79,7 +85,8 @@ class AudioText(Dataset):
         for step in range(len(self.clips)):
             clip = self.clips[(index + step) % len(self.clips)]
             try:
-                return {"waveform": self.window.read(clip, rng), "text": _pick(clip.captions, rng)}
+                waveform = self.load(clip.audio, self.window.sample_rate)
+                return {"waveform": self.window.cut(waveform, rng), "text": _pick(clip.captions, rng)}
             except audio.UnreadableAudio as error:
                 self.report.add([error])
         raise audio.UnreadableAudio(f"none of {len(self.clips)} clips can be read, see {self.report.path}")

@@ -97,6 +97,9 @@ class EventTagger(Checkpointed, LightningModule):
         for name in ("f1", "exact"):  # not every batch asks for an order or an overlap
             self.log(f"val/{name}", summary[name], prog_bar=True, batch_size=size, sync_dist=True)
 
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
     def configure_optimizers(self) -> dict:
         return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 

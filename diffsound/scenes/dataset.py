@@ -13,6 +13,7 @@ from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import make_scene
 
 VALIDATION_START = 1_000_000_000  # validation takes the scenes from this index on; no training set reaches it
+TEST_START = 2_000_000_000
 
 
 class SceneDataset(Dataset):
@@ -76,19 +77,21 @@ class SceneDataModule(LightningDataModule):
     """Procedural scenes for every stage; nothing is read from disk.
 
     `frames` mel frames a clip (a multiple of 16 for the codec), 336 for 3.9 s. Batches hold what `SceneDataset`
-    describes. Validation scenes come from another part of the same list, so no training set contains them.
+    describes. Validation and test scenes come from other parts of the same list, so no training set contains them.
 
     `in_memory` makes a training scene when it is first asked for and keeps it (0.34 MB for 3.9 s), in the training
     process itself: on two cores, workers that make scenes would take their time from the training.
     """
 
     def __init__(self, mel: MelSettings | dict, frames: int, num_train: int = 20000, num_val: int = 500,
-                 batch_size: int = 16, num_workers: int = 2, seed: int = 0, in_memory: bool = False) -> None:
+                 num_test: int = 500, batch_size: int = 16, num_workers: int = 2, seed: int = 0,
+                 in_memory: bool = False) -> None:
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
         self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
         self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")
+        self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test")
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
 
     def train_dataloader(self) -> DataLoader:
@@ -100,9 +103,12 @@ class SceneDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val, self.num_workers)
 
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.test, self.num_workers)
+
     def predict_dataloader(self) -> DataLoader:
-        """All training scenes, then all validation scenes, in order: what the token store is written from."""
-        return self._loader(ConcatDataset([self.train, self.val]), self.num_workers)
+        """All scenes to train on, then to validate on, then to test on: what the token store is written from."""
+        return self._loader(ConcatDataset([self.train, self.val, self.test]), self.num_workers)
 
     def _loader(self, dataset: Dataset, num_workers: int, shuffle: bool = False, drop_last: bool = False) -> DataLoader:
         return DataLoader(dataset, batch_size=self.batch_size, shuffle=shuffle, drop_last=drop_last,

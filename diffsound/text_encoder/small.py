@@ -63,6 +63,9 @@ class SmallTextEncoder(TextEncoder):
         loss = self._masked_word_loss(batch["text"], torch.Generator().manual_seed(batch_idx))
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["text"]), sync_dist=True)
 
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
     def configure_optimizers(self) -> dict:
         return adam(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps)
 

@@ -96,6 +96,9 @@ class MelGAN(Checkpointed, LightningModule):
         error = (self.log_mel(self(mel)) - mel).abs().mean() * RANGE_DB
         self.log("val/mel_db", error, prog_bar=True, batch_size=len(mel), sync_dist=True)
 
+    def test_step(self, batch: dict, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
     def configure_optimizers(self) -> dict:
         return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 

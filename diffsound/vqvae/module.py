@@ -184,6 +184,15 @@ class VQVAE(Checkpointed, LightningModule):
         self.log_dict({"val/perplexity": perplexity(counts), "val/codes_used": (counts > 0).sum().float()},
                       sync_dist=True)
 
+    def on_test_epoch_start(self) -> None:
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self.on_validation_epoch_end()
+
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         return {"tokens": self.encode(batch["waveform"])}
 

@@ -12,8 +12,8 @@ from diffsound.scenes import SceneDataModule, SceneDataset, Structure, make_scen
 
 
 def module(num_workers: int = 0) -> SceneDataModule:
-    return SceneDataModule(MelSettings(), frames=160, num_train=10, num_val=5, batch_size=4, num_workers=num_workers,
-                           seed=7)
+    return SceneDataModule(MelSettings(), frames=160, num_train=10, num_val=5, num_test=3, batch_size=4,
+                           num_workers=num_workers, seed=7)
 
 
 def test_an_item_is_the_scene_of_its_index():
@@ -29,12 +29,12 @@ def test_an_item_is_the_scene_of_its_index():
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_predict_serves_train_then_val_in_order(num_workers):
+def test_predict_serves_train_then_val_then_test_in_order(num_workers):
     data = module(num_workers)
     batches = list(data.predict_dataloader())
-    expected = [data.train[i] for i in range(10)] + [data.val[i] for i in range(5)]
+    expected = [data.train[i] for i in range(10)] + [data.val[i] for i in range(5)] + [data.test[i] for i in range(3)]
     assert [name for batch in batches for name in batch["id"]] == [item["id"] for item in expected]
-    assert [split for batch in batches for split in batch["split"]] == ["train"] * 10 + ["val"] * 5
+    assert [split for batch in batches for split in batch["split"]] == ["train"] * 10 + ["val"] * 5 + ["test"] * 3
     assert torch.equal(torch.cat([batch["waveform"] for batch in batches]),
                        torch.stack([item["waveform"] for item in expected]))
     assert batches[0]["waveform"].shape == (4, 160 * 256)
@@ -43,13 +43,14 @@ def test_predict_serves_train_then_val_in_order(num_workers):
         assert len(batches[0][key]) == 4
 
 
-def test_train_and_val_share_no_scene():
+def test_train_val_and_test_share_no_scene():
     data = module()
     train = {waveform.numpy().tobytes() for batch in data.train_dataloader() for waveform in batch["waveform"]}
     val = {waveform.numpy().tobytes() for batch in data.val_dataloader() for waveform in batch["waveform"]}
     assert len(train) == 8  # the last, smaller batch is left out in training
-    assert len(val) == 5
-    assert not train & val
+    test = {waveform.numpy().tobytes() for batch in data.test_dataloader() for waveform in batch["waveform"]}
+    assert (len(val), len(test)) == (5, 3)
+    assert len(train | val | test) == 16
 
 
 def test_training_order_is_shuffled():
@@ -63,3 +64,18 @@ def test_an_index_out_of_range_ends_the_list():
     with pytest.raises(IndexError):
         SceneDataset(5)[5]
     assert len(list(iter(SceneDataset(3, num_samples=22050)))) == 3
+
+
+def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
+    fresh = module()
+    kept = SceneDataModule(MelSettings(), frames=160, num_train=10, batch_size=5, seed=7, in_memory=True)
+    loader = kept.train_dataloader()
+    first = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
+    monkeypatch.setattr(SceneDataset, "__getitem__", lambda self, item: pytest.fail(f"scene {item} is made again"))
+    second = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
+    monkeypatch.undo()
+    assert list(first) != list(second)  # another order
+    for i in range(10):
+        item = fresh.train[i]
+        assert torch.equal(first[item["id"]], item["waveform"])
+        assert torch.equal(second[item["id"]], item["waveform"])
