@@ -30,6 +30,7 @@ SENTENCES = {  # what is said, and the scene it stands for
 }
 REBUILT = (2, 3)  # sentences whose true rendering is shown before and after codec and vocoder
 RENDERINGS = 24  # true renderings of each sentence that a clip is compared with
+AUDIBLE = 0.1  # mean of a mel frame that is not silent
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 .clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(26rem,1fr));gap:1.5rem}
@@ -83,13 +84,17 @@ def write_page(out: Path, codec_path: Path, vocoder_path: Path, clips: list[Path
 class NearestRendering:
     """Which sentence a mel is most like, by log-mel distance to true renderings; nothing is trained.
 
-    Mels are compared after the codec, so that only the content counts, and coarsely in time and frequency, because two
-    renderings of a sentence never coincide.
+    Beside the sentences stands the other order of each that has one. Mels are compared after the codec, so that only
+    the content counts, from their first sound on, and coarsely in time and frequency, because two renderings of a
+    sentence never coincide.
     """
 
     def __init__(self, codec: VQVAE) -> None:
         self.codec = codec
-        self.references = {text: self._render(structure, range(RENDERINGS)) for text, structure in SENTENCES.items()}
+        wrong = {f"{text} (in the other order)": Structure("then", structure.names[::-1], structure.counts[::-1])
+                 for text, structure in SENTENCES.items() if structure.relation == "then"}
+        self.references = {text: self._render(structure, range(RENDERINGS))
+                           for text, structure in (SENTENCES | wrong).items()}
 
     def __call__(self, mel: Tensor) -> tuple[str, float]:
         """The nearest sentence and its distance in dB, for a mel (n_mels, frames)."""
@@ -114,7 +119,10 @@ class NearestRendering:
 
     @staticmethod
     def _coarse(mel: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(mel, (4, 12))
+        """(B, n_mels, frames) -> (B, n_mels / 4, frames / 12), each from its own first sound on."""
+        starts = (mel.mean(1) > AUDIBLE).int().argmax(1)
+        aligned = torch.stack([one.roll(-int(start), -1) for one, start in zip(mel, starts, strict=True)])
+        return torch.nn.functional.avg_pool2d(aligned, (4, 12))
 
 
 def _wave(structure: Structure, number: int) -> Tensor:
