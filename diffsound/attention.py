@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 
 def initial_std(width: int) -> float:
-    """Of the linear maps of a transformer: 0.02 at the published width 1024. Narrower, with the same number, a network
-    spends its first hundreds of steps on growing."""
+    """Standard deviation of a transformer's linear maps at the start: 0.02 at the published width 1024, more where
+    narrower. With 0.02 a narrow network spends its first hundreds of steps on growing."""
     return 0.02 * (1024 / width) ** 0.5
 
 

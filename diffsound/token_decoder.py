@@ -60,7 +60,8 @@ class TokenDecoder(Checkpointed, LightningModule):
         known = self.facts.get("codec", data.codec_fingerprint)
         if known != data.codec_fingerprint:
             raise ValueError(f"the decoder was trained on tokens of codec {known}, the token store holds tokens of "
-                             f"{data.codec_fingerprint}: tokenize with the first codec, or start without ckpt_path")
+                             f"{data.codec_fingerprint}: tokenize with the first codec, or start without ckpt_path "
+                             "and start_from")
         self.facts = {**self.facts, "codec": data.codec_fingerprint, "columns": data.columns}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:

@@ -8,7 +8,7 @@ from diffsound.optimizer import adam
 
 def rates(max_steps, steps, **options):
     module = nn.Linear(1, 1)
-    module.trainer = SimpleNamespace(max_steps=max_steps)
+    module.trainer = SimpleNamespace(max_steps=max_steps, precision="32-true")
     made = adam(module, 2.0, (0.9, 0.99), **options)
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     result = []

@@ -14,7 +14,8 @@ class LastCheckpoint(ModelCheckpoint):
     """Writes `folder`/last.ckpt every `every_n_steps`, when training ends, and when it is interrupted.
 
     A plain `ModelCheckpoint` that counts steps leaves out those after the last multiple. The state of torch's random
-    numbers is kept too: a run of one process that is resumed at the end of an epoch goes on as if never stopped.
+    numbers is kept too: on a CPU, a run of one process that is resumed at the end of an epoch goes on as if it had
+    never stopped.
     """
 
     def __init__(self, folder: str, every_n_steps: int = 500) -> None:
@@ -35,7 +36,15 @@ class LastCheckpoint(ModelCheckpoint):
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        if trainer.global_step == trainer.max_steps:  # at the very end, averaging has replaced the weights
+            self._save_now(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save_now(trainer)
+
+    def _save_now(self, trainer: Trainer) -> None:
         if self._last_global_step_saved != trainer.global_step:
             trainer.save_checkpoint(f"{self.dirpath}/last.ckpt")
             self._last_global_step_saved = trainer.global_step

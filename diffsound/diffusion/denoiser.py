@@ -99,7 +99,7 @@ class Denoiser(Rebuildable, nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=initial_std(width))
                 nn.init.zeros_(module.bias)
-        if self.positions == "column":  # at x_T all codes are masks: only the position tells columns apart
+        if self.positions == "column":  # at x_T only the position tells columns apart
             nn.init.normal_(self.code_embedding.weight, std=0.1)
             with torch.no_grad():
                 self.column_embedding.weight.copy_(sinusoids(self.max_columns, width, std=0.3))

@@ -13,7 +13,7 @@ from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import make_scene
 
 VALIDATION_START = 1_000_000_000  # validation takes the scenes from this index on; no training set reaches it
-TEST_START = 2_000_000_000
+TEST_START = 2_000_000_000  # and the test from this one on
 
 
 class SceneDataset(Dataset):

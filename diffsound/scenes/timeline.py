@@ -80,7 +80,7 @@ def lay_out(structure: Structure, duration: float, rng: Generator) -> list[tuple
     room = duration - 2 * MARGIN
     if duration < SHORTEST_CLIP:
         raise ValueError(f"a scene of {duration:.2f} s holds no events: expected at least {SHORTEST_CLIP} s; "
-                         "raise data.frames")
+                         "raise frames")
     repeats = {name: _repeats(name, count, rng)
                for name, count in zip(structure.names, structure.counts, strict=True) if SOUNDS[name].momentary}
     if structure.relation == "while":

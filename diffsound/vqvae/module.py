@@ -217,7 +217,7 @@ def whole_columns(mel: Tensor) -> Tensor:
     columns = mel.shape[-1] // CELL
     if columns == 0:
         raise ValueError(f"a mel of {mel.shape[-1]} frames is shorter than one column of tokens ({CELL} frames): "
-                         "use longer clips (data.seconds), or pad them")
+                         "use longer clips (frames), or pad them")
     return mel[..., : CELL * columns]
 
 
