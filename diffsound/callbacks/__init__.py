@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FILES = {"ClipWriter": "clip_writer", "LastCheckpoint": "last_checkpoint", "MelPictures": "mel_pictures",
-          "TokenStoreCallback": "token_store_writer"}
+_FILES = {"AveragedWeights": "averaged_weights", "ClipWriter": "clip_writer", "LastCheckpoint": "last_checkpoint",
+          "MelPictures": "mel_pictures", "TokenStoreCallback": "token_store_writer"}
 __all__ = list(_FILES)
 
 

@@ -80,7 +80,7 @@ def test_scenes_of_other_lengths_and_rates_tell_the_same_stories(num_samples, sa
 
 
 def test_a_clip_too_short_for_events_is_refused():
-    with pytest.raises(ValueError, match=r"a scene of 0\.19 s .* at least 0\.5 s; raise data\.frames"):
+    with pytest.raises(ValueError, match=r"a scene of 0\.19 s .* at least 0\.5 s; raise frames"):
         make_scene(0, 0, 4096)
 
 
