@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from diffsound.recipe import run
 
@@ -32,10 +33,18 @@ def test_recipe_with_stage(recipe, stage, capsys):
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_size_presets_fit_every_recipe(preset, capsys):
-    stage = "vqvae" if preset.parent.name == "vqvae" else "diffusion"
+def test_a_size_preset_means_the_same_over_every_recipe(preset, capsys):
+    stage, part = ("vqvae", "encoder") if preset.parent.name == "vqvae" else ("diffusion", "denoiser")
+    sizes = []
     for recipe in RECIPES:
-        parse(capsys, recipe, stage, "--config", str(preset))
+        model = yaml.safe_load(parse(capsys, recipe, stage, "--config", str(preset)))["model"]
+        sizes.append(model["init_args"][part]["init_args"])
+    whole = yaml.safe_load(preset.read_text())["vqvae" if stage == "vqvae" else "decoder"]
+    asked = whole["init_args"][part]["init_args"]
+    for size in sizes:
+        assert {key: size[key] for key in asked} == asked
+    if stage == "vqvae":  # nothing of the recipe's own codec is left
+        assert all(size == sizes[0] for size in sizes)
 
 
 @pytest.mark.parametrize("kind", ["Uniform", "Mask", "MaskUniform"])

@@ -58,7 +58,7 @@ class Window:
         return self.cut(audio.load(clip.audio, self.sample_rate), rng)
 
     def cut(self, waveform: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        """(num_samples,) float32 of a whole clip (n,), levelled before."""
+        """(num_samples,) float32 of a whole clip (n,), which is scaled to `peak` first; a random crop with `rng`."""
         loudest = np.abs(waveform).max(initial=0.0)
         if self.peak is not None and loudest > 0:
             waveform = waveform * np.float32(self.peak / loudest)

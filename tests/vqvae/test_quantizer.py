@@ -200,8 +200,8 @@ def train_one_rank(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     torch.manual_seed(rank)
-    quantizer = filled_ema(torch.load(f"{folder}/codes.pt"), restart_after=2)
-    for z in torch.load(f"{folder}/batches.pt"):
+    quantizer = filled_ema(torch.load(f"{folder}/codes.pt", weights_only=True), restart_after=2)
+    for z in torch.load(f"{folder}/batches.pt", weights_only=True):
         quantizer(z[rank][None])
     torch.save(quantizer.state_dict(), f"{folder}/rank{rank}.pt")
     distributed.destroy_process_group()
@@ -213,7 +213,7 @@ def test_two_processes_keep_the_codebook_of_the_whole_batch(tmp_path):
     torch.save(codes, tmp_path / "codes.pt")
     torch.save(batches, tmp_path / "batches.pt")
     mp.start_processes(train_one_rank, (str(tmp_path),), nprocs=2, start_method="fork")  # spawning imports all again
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     for name in first:
         assert torch.equal(first[name], second[name])
     alone = filled_ema(codes, restart_after=2)
