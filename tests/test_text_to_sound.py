@@ -33,10 +33,10 @@ def codec():
 @pytest.fixture(scope="module")
 def decoder(codec):
     torch.manual_seed(2)
-    network = Denoiser(16, 6, 5, 4, layers=2, width=32, heads=2, condition_width=16, text="prefix", positions="column")
+    network = Denoiser(16, 6, 5, 4, layers=2, width=32, condition_width=16, text="prefix", positions="column")
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    module = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1, heads=2), network, Mask(16, LinearSchedule(6)),
+    module = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), network, Mask(16, LinearSchedule(6)),
                                CrossEntropy(), UniformTimesteps(6)).eval()
     module.facts = {"codec": codec.fingerprint}
     return module
@@ -88,7 +88,7 @@ def test_the_sidecar_holds_what_made_the_clip(model):
 
 
 def test_parts_that_do_not_belong_together_are_refused(codec, decoder):
-    other = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1, heads=2), decoder.denoiser, decoder.transition,
+    other = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), decoder.denoiser, decoder.transition,
                               CrossEntropy(), UniformTimesteps(6))
     other.facts = {"codec": "0123456789abcdef"}
     with pytest.raises(ValueError, match="trained on tokens of codec 0123456789abcdef"):
@@ -109,7 +109,7 @@ def test_prompts_that_cannot_be_read_are_refused(model, text, message):
 def test_parts_of_other_sizes_are_named():
     def build(codes=16, steps=6, width=16):
         network = Denoiser(16, 6, 5, 4, layers=1, width=16, heads=2, condition_width=16)
-        return DiscreteDiffusion(SmallTextEncoder(width=width, layers=1, heads=2), network,
+        return DiscreteDiffusion(SmallTextEncoder(width=width, layers=1), network,
                                  Mask(codes, LinearSchedule(steps)), CrossEntropy(), UniformTimesteps(6))
 
     for options, message in [({"codes": 32}, "codebook_size 16, the transition 32"),

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning import Trainer
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from diffsound.data import audio
 from diffsound.data.label_text import label_text
+from diffsound.data.loading import Key
 from diffsound.data.manifest import Clip
 from diffsound.data.token_store import StoredClip, TokenStore
 from diffsound.data.unreadable import UnreadableReport
-
-Key = int | tuple[int, int]  # index, or (epoch, index)
-
-
-class EpochSampler(DistributedSampler):
-    """Shuffles anew in every epoch and yields (epoch, index), so that an item may draw from both.
-
-    Items are then a function of (seed, epoch, index), whatever the number of workers. Lightning tells a
-    DistributedSampler the epoch, and leaves it in place when it trains on several devices.
-    """
-
-    def __init__(self, dataset: Dataset, seed: int, trainer: Trainer | None) -> None:
-        world = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        super().__init__(dataset, *world, shuffle=True, seed=seed)
-        self.set_epoch(trainer.current_epoch if trainer else 0)  # Lightning says so too late for a resumed run
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(repeat(self.epoch), super().__iter__())
-
-
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Arrays become one tensor (B, ...), everything else a list of B."""
-    columns = {key: [item[key] for item in items] for key in items[0]}
-    return {key: torch.from_numpy(np.stack(values)) if isinstance(values[0], np.ndarray) else values
-            for key, values in columns.items()}
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from diffsound.data import audio, manifest
-from diffsound.data.datasets import AudioText, Draw, Draws, EpochSampler, TokenText, Window, collate
+from diffsound.data.datasets import AudioText, Draw, Draws, TokenText, Window
+from diffsound.data.loading import EpochSampler, loader
 from diffsound.data.manifest import Clip
 from diffsound.data.token_store import StoredClip, TokenStore
 from diffsound.data.unreadable import UnreadableReport, durations
@@ -90,7 +90,8 @@ class AudioTextDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         dataset = AudioText(self._of_split("train"), self.window, self.seed, self.report, self.in_memory)
         workers = 0 if self.in_memory else self.num_workers
-        return _loader(dataset, self.batch_size, workers, EpochSampler(dataset, self.seed, self.trainer))
+        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
+        return loader(dataset, self.batch_size, workers, order)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split(self.val_split), self.window, None, self.report))
@@ -131,7 +132,7 @@ class AudioTextDataModule(LightningDataModule):
         return draws
 
     def _loader(self, dataset: Dataset) -> DataLoader:
-        return _loader(dataset, self.batch_size, self.num_workers)
+        return loader(dataset, self.batch_size, self.num_workers)
 
 
 class TokenDataModule(LightningDataModule):
@@ -157,13 +158,14 @@ class TokenDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         dataset = self._dataset("train", self.seed)
-        return _loader(dataset, self.batch_size, self.num_workers, EpochSampler(dataset, self.seed, self.trainer))
+        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
+        return loader(dataset, self.batch_size, self.num_workers, order)
 
     def val_dataloader(self) -> DataLoader:
-        return _loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers)
+        return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers)
 
     def test_dataloader(self) -> DataLoader:
-        return _loader(self._dataset("test", None), self.batch_size, self.num_workers)
+        return loader(self._dataset("test", None), self.batch_size, self.num_workers)
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder))
@@ -176,8 +178,3 @@ def _require(split: str, found: dict[str, int], source: str) -> None:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
         raise ValueError(f"no clips of the split '{split}' in {source} (found: {counts}): "
                          "name the splits so, or change data.init_args.val_split")
-
-
-def _loader(dataset: Dataset, batch_size: int, num_workers: int, sampler: Sampler | None = None) -> DataLoader:
-    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers, collate_fn=collate,
-                      persistent_workers=num_workers > 0, pin_memory=torch.cuda.is_available())

@@ -18,7 +18,7 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the activation of CLIP and of the published denoiser."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return F.silu(1.702 * x) / 1.702  # the same, in fewer passes over memory
 
 
 class AdaLN(nn.Module):

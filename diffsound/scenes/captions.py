@@ -64,20 +64,22 @@ WORDINGS: dict[str, Wording] = {
                           ("a helicopter", "a flying helicopter")),
 }
 
+BACKWARDS = "then, told backwards"
 # Each relation between clauses ('a dog barks') and between nouns ('two barks', 'a dog barking'). {0} sounds first in
-# "then"; {1} is the background in "while". Where the words come in another order than the sounds, only meaning helps.
+# "then"; {1} is the background in "while". Pairs are told backwards, later sound first, as often as forwards: else the
+# order of the words would give away the order of the sounds, and nothing would be learned of "after" and "before".
 CLAUSE_TEMPLATES: dict[tuple[str, int], Phrases] = {
     ("alone", 1): ("{0}",),
-    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "first {0}, then {1}", "{0} before {1}", "before {1}, {0}",
-                  "{1} after {0}", "after {0}, {1}"),
+    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "first {0}, then {1}", "{0} before {1}", "after {0}, {1}"),
+    (BACKWARDS, 2): ("{1} after {0}", "before {1}, {0}"),
     ("then", 3): ("{0}, then {1}, then {2}", "first {0}, then {1}, and finally {2}", "{0}, then {1}, and then {2}",
                   "after {0}, {1}, and then {2}"),
     ("while", 2): ("{0} while {1}", "{0} as {1}", "while {1}, {0}", "as {1}, {0}"),
 }
 NOUN_TEMPLATES: dict[tuple[str, int], Phrases] = {
     ("alone", 1): ("{0}",),
-    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "{0} followed by {1}", "first {0}, then {1}", "{0} before {1}",
-                  "{1} after {0}", "{1} preceded by {0}"),
+    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "{0} followed by {1}", "first {0}, then {1}", "{0} before {1}"),
+    (BACKWARDS, 2): ("{1} after {0}", "{1} preceded by {0}"),
     ("then", 3): ("{0}, then {1}, then {2}", "first {0}, then {1}, and finally {2}", "{0} followed by {1} and then {2}",
                   "{0}, {1}, and then {2}"),
     ("while", 2): ("{0} with {1} in the background", "{0} and {1} at the same time", "{1} and {0} at the same time",
@@ -94,7 +96,8 @@ def caption(structure: Structure, rng: Generator) -> str:
     clausal = rng.random() < 0.5
     phrase, templates = (_clause, CLAUSE_TEMPLATES) if clausal else (_noun, NOUN_TEMPLATES)
     parts = [phrase(name, count, rng) for name, count in zip(structure.names, structure.counts, strict=True)]
-    return _pick(templates[structure.relation, len(parts)], rng).format(*parts)
+    backwards = structure.kind in ("then", "count then") and rng.random() < 0.5
+    return _pick(templates[BACKWARDS if backwards else structure.relation, len(parts)], rng).format(*parts)
 
 
 def phrases() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
+from diffsound.data.loading import EpochSampler, Key, loader
 from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import make_scene
 
@@ -17,17 +19,21 @@ TEST_START = 2_000_000_000  # and the test from this one on
 
 
 class SceneDataset(Dataset):
-    """`length` scenes of the endless list `seed`, from index `start` on."""
+    """`length` scenes of the endless list `seed`, from index `start` on.
+
+    With `in_memory` a scene is kept once it is made.
+    """
 
     def __init__(self, length: int, num_samples: int = 86016, sample_rate: int = 22050, seed: int = 0, start: int = 0,
-                 split: str = "train") -> None:
+                 split: str = "train", in_memory: bool = False) -> None:
         self.length, self.num_samples, self.sample_rate = length, num_samples, sample_rate
         self.seed, self.start, self.split = seed, start, split
+        self.make = functools.cache(make_scene) if in_memory else make_scene
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, item: int) -> dict[str, Any]:
+    def __getitem__(self, key: Key) -> dict[str, Any]:
         """One scene.
 
         Returns:
@@ -36,12 +42,13 @@ class SceneDataset(Dataset):
             arguments of a `Structure`; id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a
             source; split.
         Raises:
-            IndexError: if `item` is not in 0..length-1.
+            IndexError: if the index is not in 0..length-1.
         """
+        item = key[1] if isinstance(key, tuple) else key
         if not 0 <= item < self.length:
             raise IndexError(f"scene {item} of {self.length}")
         index = self.start + item
-        scene = make_scene(self.seed, index, self.num_samples, self.sample_rate)
+        scene = self.make(self.seed, index, self.num_samples, self.sample_rate)
         name = f"scene-{self.seed}-{index}"
         return {
             "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
@@ -49,28 +56,6 @@ class SceneDataset(Dataset):
             "timeline": [asdict(event) for event in scene.events], "structure": asdict(scene.structure),
             "id": name, "group": name, "split": self.split,
         }
-
-
-class InMemory(Dataset):
-    """The items of `dataset`, each made when it is first asked for and then kept."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset, self.items = dataset, {}
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index not in self.items:
-            self.items[index] = self.dataset[index]
-        return self.items[index]
-
-
-def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch: tensors stacked, everything else as lists with one entry an item."""
-    batch = {key: [item[key] for item in items] for key in items[0]}
-    return {key: torch.stack(values) if isinstance(values[0], torch.Tensor) else values
-            for key, values in batch.items()}
 
 
 class SceneDataModule(LightningDataModule):
@@ -89,27 +74,24 @@ class SceneDataModule(LightningDataModule):
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
-        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
+        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed, in_memory=in_memory)
         self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")
         self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test")
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
 
     def train_dataloader(self) -> DataLoader:
-        drop_last = len(self.train) >= self.batch_size
-        if self.in_memory:
-            return self._loader(InMemory(self.train), 0, shuffle=True, drop_last=drop_last)
-        return self._loader(self.train, self.num_workers, shuffle=True, drop_last=drop_last)
+        order = EpochSampler(self.train, self.train.seed, self.batch_size, self.trainer)
+        return loader(self.train, self.batch_size, 0 if self.in_memory else self.num_workers, order)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self.val, self.num_workers)
+        return self._loader(self.val)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test, self.num_workers)
+        return self._loader(self.test)
 
     def predict_dataloader(self) -> DataLoader:
         """All scenes to train on, then to validate on, then to test on: what the token store is written from."""
-        return self._loader(ConcatDataset([self.train, self.val, self.test]), self.num_workers)
+        return self._loader(ConcatDataset([self.train, self.val, self.test]))
 
-    def _loader(self, dataset: Dataset, num_workers: int, shuffle: bool = False, drop_last: bool = False) -> DataLoader:
-        return DataLoader(dataset, batch_size=self.batch_size, shuffle=shuffle, drop_last=drop_last,
-                          num_workers=num_workers, persistent_workers=num_workers > 0, collate_fn=collate)
+    def _loader(self, dataset: Dataset) -> DataLoader:
+        return loader(dataset, self.batch_size, self.num_workers)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from diffsound.scenes.synthesis import MOMENTARY, SOUNDS, SUSTAINED
 
 MOST_REPEATS = 4
-KINDS = {"single": 0.2, "count": 0.25, "then": 0.2, "count then": 0.1, "while": 0.15, "sequence": 0.1}
+KINDS = {"single": 0.1, "count": 0.2, "then": 0.3, "count then": 0.15, "while": 0.15, "sequence": 0.1}
 
 
 @dataclass(frozen=True)

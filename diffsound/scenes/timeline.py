@@ -14,7 +14,7 @@ from diffsound.scenes.synthesis import PEAK, SOUNDS, synthesise
 MARGIN = 0.04  # seconds of silence at both ends
 BACKGROUND_DB = -9.0  # a sound under another one
 SHORTEST_CLIP = 0.5  # seconds
-WORDINGS_PER_SCENE = 3
+WORDINGS_PER_SCENE = 6
 
 
 @dataclass(frozen=True)

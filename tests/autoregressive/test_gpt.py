@@ -13,7 +13,7 @@ def generators(n):
 
 @pytest.fixture
 def decoder():
-    encoder = SmallTextEncoder(width=16, layers=1, heads=2)
+    encoder = SmallTextEncoder(width=16, layers=1)
     network = GPT(K, ROWS, COLUMNS, layers=2, width=16, heads=2, condition_width=16)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

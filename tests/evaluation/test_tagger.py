@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from diffsound.evaluation import EventTagger, score, timeline
 from diffsound.mel import MelSettings
-from diffsound.scenes import Structure, collate, make_scene
+from diffsound.data.loading import collate
+from diffsound.scenes import Structure, make_scene
 from diffsound.scenes.dataset import SceneDataset
 
 MEL = MelSettings()

@@ -47,17 +47,21 @@ def test_train_val_and_test_share_no_scene():
     data = module()
     train = {waveform.numpy().tobytes() for batch in data.train_dataloader() for waveform in batch["waveform"]}
     val = {waveform.numpy().tobytes() for batch in data.val_dataloader() for waveform in batch["waveform"]}
-    assert len(train) == 8  # the last, smaller batch is left out in training
+    assert len(train) == 10
     test = {waveform.numpy().tobytes() for batch in data.test_dataloader() for waveform in batch["waveform"]}
     assert (len(val), len(test)) == (5, 3)
-    assert len(train | val | test) == 16
+    assert len(train | val | test) == 18
 
 
 def test_training_order_is_shuffled():
     data = SceneDataModule(MelSettings(), frames=64, num_train=20, num_val=1, batch_size=20, num_workers=0)
-    first, second = (next(iter(data.train_dataloader()))["id"] for _ in range(2))
+    loader = data.train_dataloader()
+    first = next(iter(loader))["id"]
+    loader.sampler.set_epoch(1)
+    second = next(iter(loader))["id"]
     assert first != second
-    assert set(first) == set(second)
+    assert set(first) == set(second) == {f"scene-0-{i}" for i in range(20)}
+    assert first != sorted(first)
 
 
 def test_an_index_out_of_range_ends_the_list():
@@ -67,15 +71,14 @@ def test_an_index_out_of_range_ends_the_list():
 
 
 def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
-    fresh = module()
+    from diffsound.scenes import dataset
+
+    made = []
+    monkeypatch.setattr(dataset, "make_scene", lambda *args: made.append(args[1]) or make_scene(*args))
     kept = SceneDataModule(MelSettings(), frames=160, num_train=10, batch_size=5, seed=7, in_memory=True)
     loader = kept.train_dataloader()
-    first = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
-    monkeypatch.setattr(SceneDataset, "__getitem__", lambda self, item: pytest.fail(f"scene {item} is made again"))
-    second = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
-    monkeypatch.undo()
-    assert list(first) != list(second)  # another order
-    for i in range(10):
-        item = fresh.train[i]
-        assert torch.equal(first[item["id"]], item["waveform"])
-        assert torch.equal(second[item["id"]], item["waveform"])
+    for _ in range(2):
+        waves = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
+        assert all(torch.equal(waves[f"scene-7-{i}"], torch.from_numpy(make_scene(7, i, 160 * 256).waveform))
+                   for i in range(10))
+    assert sorted(made) == list(range(10))

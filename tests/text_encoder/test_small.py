@@ -87,7 +87,7 @@ def test_positions_are_loud_enough_beside_words():
 
 
 def test_masked_words_are_learned_and_the_checkpoint_brings_the_encoder_back(tmp_path):
-    encoder = SmallTextEncoder(width=32, heads=2, learning_rate=3e-3, warmup_steps=0)
+    encoder = SmallTextEncoder(width=32, learning_rate=3e-3, warmup_steps=0)
     untrained = encoder._masked_word_loss(TEXTS * 4, torch.Generator().manual_seed(0)).item()
     trainer = Trainer(max_epochs=15, accelerator="cpu", logger=False, enable_checkpointing=False,
                       enable_progress_bar=False, enable_model_summary=False)
@@ -101,11 +101,11 @@ def test_masked_words_are_learned_and_the_checkpoint_brings_the_encoder_back(tmp
 
 
 def test_a_text_without_masked_words_has_no_loss():
-    assert SmallTextEncoder(width=32, heads=2)._masked_word_loss([""]) == 0
+    assert SmallTextEncoder(width=32)._masked_word_loss([""]) == 0
 
 
 def test_another_vocabulary_is_refused():
-    encoder = SmallTextEncoder(width=32, heads=2)
+    encoder = SmallTextEncoder(width=32)
     state = copy.deepcopy(encoder.state_dict())
     encoder.load_state_dict(state)
     state["vocabulary_checksum"] += 1
@@ -113,6 +113,13 @@ def test_another_vocabulary_is_refused():
         encoder.load_state_dict(state)
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="text_encoder.width 30"):
-        SmallTextEncoder(width=30, heads=4)
+def test_a_word_is_told_by_its_neighbours_and_no_further():
+    encoder = SmallTextEncoder(width=32, layers=2).eval()
+    before, after, far = encoder(["rain after a dog barks near the old stone house again",
+                                  "rain before a dog barks near the old stone house again",
+                                  "wind after a dog barks near the old stone house again"]).embeddings
+    differs = (before != after).any(-1)
+    assert differs[:6].all()  # two layers of two words each way from word 1
+    assert not differs[6:].any()
+    assert not (before == far).all()
+    assert torch.equal(before[5:], far[5:])

@@ -36,7 +36,7 @@ class WordLengths(TextEncoder):
 @pytest.fixture(params=["frozen", "trainable", "small"])
 def encoder(request):
     if request.param == "small":
-        return SmallTextEncoder(width=32, heads=2).eval()
+        return SmallTextEncoder(width=32).eval()
     return WordLengths(trainable=request.param == "trainable")
 
 

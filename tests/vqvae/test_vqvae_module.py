@@ -39,17 +39,10 @@ class Waveforms(torch.utils.data.Dataset):
         return {"waveform": self.waveforms[i] * (i + 1) / len(self), "text": "noise"}
 
 
-class SeedEveryStep(Callback):
-    """Random numbers that depend on the step alone: Lightning does not store the state of their generator."""
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        torch.manual_seed(trainer.global_step)
-
-
 def fit(module, folder, steps, ckpt_path=None, callbacks=(), logger=False):
     trainer = Trainer(accelerator="cpu", max_steps=steps, default_root_dir=folder, logger=logger,
                       enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-                      callbacks=[SeedEveryStep(), *callbacks])
+                      callbacks=[SeededSteps(), *callbacks])
     trainer.fit(module, DataLoader(Waveforms(4), batch_size=2), DataLoader(Waveforms(4), batch_size=2),
                 ckpt_path=ckpt_path, weights_only=True)
     return trainer
