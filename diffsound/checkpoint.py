@@ -134,6 +134,11 @@ class Checkpointed(Rebuildable):
 
     facts: dict[str, Any] = {}
 
+    @property
+    def phase(self) -> str:
+        """What metrics are logged under: "test" while the trainer tests, otherwise "val"."""
+        return "test" if self._trainer is not None and self._trainer.testing else "val"
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["spec"] = self.spec
         checkpoint["facts"] = {**self.facts, "steps": checkpoint["global_step"]}

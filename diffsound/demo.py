@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from diffsound.callbacks.clip_writer import clip_name
 from diffsound.checkpoint import read_checkpoint
 from diffsound.demo_page import SENTENCES, write_page
 from diffsound.recipe import run
@@ -53,6 +54,6 @@ def main(args: list[str]) -> None:
         start = time.perf_counter()
         run(verb, command)
         seconds[stage] = time.perf_counter() - start
-    page = write_page(options.out, folder / "vqvae" / "last.ckpt", folder / "vocoder" / "last.ckpt",
-                      sorted((folder / "clips").glob("*.json")), seconds)
+    clips = [folder / "clips" / f"{clip_name(index, text)}.json" for index, text in enumerate(SENTENCES)]
+    page = write_page(options.out, folder / "vqvae" / "last.ckpt", folder / "vocoder" / "last.ckpt", clips, seconds)
     print(f"\n{sum(seconds.values()) / 60:.1f} minutes. Open {page} in a browser.")

@@ -13,8 +13,14 @@ from diffsound.autoregressive import GPT, Autoregressive
 from diffsound.callbacks import AveragedWeights, LastCheckpoint, SeededSteps
 from diffsound.data import TokenDataModule
 from diffsound.data.token_store import StoredClip, TokenStoreWriter
-from diffsound.diffusion import (CosineSchedule, CrossEntropy, Denoiser, DiscreteDiffusion, ImportanceTimesteps,
-                                 MaskUniform)
+from diffsound.diffusion import (
+    CosineSchedule,
+    CrossEntropy,
+    Denoiser,
+    DiscreteDiffusion,
+    ImportanceTimesteps,
+    MaskUniform,
+)
 from diffsound.mel import MelSettings
 from diffsound.text_encoder import SmallTextEncoder
 

@@ -55,8 +55,9 @@ class Autoregressive(TokenDecoder):
         tokens = batch["tokens"]
         logits = self(tokens, self.condition(batch["text"]))
         loss = F.cross_entropy(logits.float().transpose(1, 2), tokens)
-        self.log("val/bound", loss, batch_size=len(tokens), sync_dist=True, prog_bar=True)
-        self.log("val/accuracy", (logits.argmax(-1) == tokens).float().mean(), batch_size=len(tokens), sync_dist=True)
+        self.log(f"{self.phase}/bound", loss, batch_size=len(tokens), sync_dist=True, prog_bar=True)
+        accuracy = (logits.argmax(-1) == tokens).float().mean()
+        self.log(f"{self.phase}/accuracy", accuracy, batch_size=len(tokens), sync_dist=True)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

@@ -43,7 +43,7 @@ def read(path: str | os.PathLike) -> list[Clip]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no manifest at {path}: write one with `diffsound manifest`, "
-                         "or change data.init_args.manifest")
+                         "or change audio.init_args.manifest")
     try:
         rows = list(_csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path))
     except UnicodeDecodeError as error:

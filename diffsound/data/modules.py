@@ -53,12 +53,12 @@ class AudioTextDataModule(LightningDataModule):
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if frames * mel.hop_length < mel.n_fft:
-            raise ValueError(f"data.init_args.frames {frames} x mel.hop_length {mel.hop_length} is shorter than one "
+            raise ValueError(f"audio.init_args.frames {frames} x mel.hop_length {mel.hop_length} is shorter than one "
                              f"window, mel.n_fft {mel.n_fft}: take more frames")
         if crops_per_clip < 1:
-            raise ValueError(f"data.init_args.crops_per_clip {crops_per_clip} must be at least 1")
+            raise ValueError(f"audio.init_args.crops_per_clip {crops_per_clip} must be at least 1")
         if peak is not None and not 0 < peak <= 1:
-            raise ValueError(f"data.init_args.peak {peak} must be in (0, 1], or null")
+            raise ValueError(f"audio.init_args.peak {peak} must be in (0, 1], or null")
         self.manifests = [Path(manifest)] if isinstance(manifest, str) else [Path(path) for path in manifest]
         self.window = Window(mel.sample_rate, frames * mel.hop_length, peak)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -112,7 +112,7 @@ class AudioTextDataModule(LightningDataModule):
         return ", ".join(map(str, self.manifests))
 
     def _of_split(self, split: str) -> list[Clip]:
-        _require(split, Counter(clip.split for clip in self.clips), self._names)
+        _require(split, Counter(clip.split for clip in self.clips), self._names, "audio")
         return [clip for clip in self.clips if clip.split == split]
 
     def _draws(self, clips: list[Clip], seconds: list[float | None]) -> list[Draw]:
@@ -168,13 +168,14 @@ class TokenDataModule(LightningDataModule):
         return loader(self._dataset("test", None), self.batch_size, self.num_workers)
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
-        _require(split, self.store.splits(), str(self.folder))
+        _require(split, self.store.splits(), str(self.folder), "tokens")
         mask = self.trainer.lightning_module.encoder.mask_token if self.text_from == "labels" else None
         return TokenText(self.store, self.store.indices(split), seed, mask)
 
 
-def _require(split: str, found: dict[str, int], source: str) -> None:
+def _require(split: str, found: dict[str, int], source: str, key: str) -> None:
     if not found.get(split):
         counts = ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
         raise ValueError(f"no clips of the split '{split}' in {source} (found: {counts}): "
-                         "name the splits so, or change data.init_args.val_split")
+                         "name one so in the manifest"
+                         + (f", or change {key}.init_args.val_split" if split not in ("train", "test") else ""))

@@ -27,7 +27,8 @@ def read_prompts(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no prompts file at {path}: write one sentence a line, or change prompts.file")
+        raise FileNotFoundError(f"no prompts file at {path}: write one sentence a line, "
+                                "or change prompts.init_args.file")
     raw = path.read_bytes()
     encoding = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8")
     try:

@@ -265,7 +265,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / _INDEX
     if not path.is_file():
         raise ValueError(f"{folder} is not a token store (it has no {_INDEX}): run `diffsound tokenize` first, "
-                         "or change data.init_args.store")
+                         "or change tokens.init_args.store")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

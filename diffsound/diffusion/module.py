@@ -75,12 +75,12 @@ class DiscreteDiffusion(TokenDecoder):
         x_t = self.transition.corrupt(x_0, t, generator)
         logits = self(x_t, t, self.condition(batch["text"]))
         bound = bound_term(self.transition, logits, x_0, x_t, t).mean() * steps + self.transition.prior_divergence()
-        self._log("val/bound", bound, len(x_0), prog_bar=True)
+        self._log(f"{self.phase}/bound", bound, len(x_0), prog_bar=True)
         right, corrupted = logits.argmax(-1) == x_0, x_t != x_0
         for name, group in [("", corrupted)] + [(f"_t{q + 1}of4", corrupted & ((t - 1) * 4 // steps == q)[:, None])
                                                 for q in range(4)]:
             if group.any():
-                self._log(f"val/accuracy{name}", right[group].float().mean(), int(group.sum()))
+                self._log(f"{self.phase}/accuracy{name}", right[group].float().mean(), int(group.sum()))
 
     def _log(self, name: str, value: Tensor, weight: int, **options: Any) -> None:
         self.log(name, value, batch_size=weight, sync_dist=True, **options)

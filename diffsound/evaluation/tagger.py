@@ -61,7 +61,8 @@ class EventTagger(Checkpointed, LightningModule):
         self.mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         self.classes = list(classes or SOUNDS)
         if unknown := set(self.classes) - set(SOUNDS):
-            raise ValueError(f"tagger.classes holds {sorted(unknown)}: expected names among {', '.join(SOUNDS)}")
+            raise ValueError(f"tagger.init_args.classes holds {sorted(unknown)}: expected names among "
+                             f"{', '.join(SOUNDS)}")
         self.log_mel = LogMel(self.mel)
         rows = math.ceil(self.mel.n_mels / STRIDE)
         self.stem = nn.Sequential(
@@ -90,12 +91,12 @@ class EventTagger(Checkpointed, LightningModule):
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         size = len(batch["waveform"])
         loss = self._loss(self.log_mel(batch["waveform"]), batch["timeline"])
-        self.log("val/loss", loss, batch_size=size, sync_dist=True)
+        self.log(f"{self.phase}/loss", loss, batch_size=size, sync_dist=True)
         scores = [score(heard, Structure(**asked))
                   for heard, asked in zip(self.listen(batch["waveform"]), batch["structure"], strict=True)]
         summary = summarise(scores)
         for name in ("f1", "exact"):  # not every batch asks for an order or an overlap
-            self.log(f"val/{name}", summary[name], prog_bar=True, batch_size=size, sync_dist=True)
+            self.log(f"{self.phase}/{name}", summary[name], prog_bar=True, batch_size=size, sync_dist=True)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

@@ -106,13 +106,13 @@ def wave(rng: Generator, duration: float, sample_rate: int) -> Array:
 
 
 def knock(rng: Generator, duration: float, sample_rate: int) -> Array:
-    """Knuckles on a wooden door: a few dull, quickly damped modes behind a soft click."""
+    """Knuckles on a wooden door: a few dull, quickly damped modes behind a dry click."""
     t = time_axis(duration, sample_rate)
-    door, damping = rng.uniform(190, 300), rng.uniform(0.8, 1.3)
+    door, damping = rng.uniform(300, 420), rng.uniform(0.8, 1.3)
     modes = np.array([1.0, 1.7, 2.6, 3.9, 5.8])
-    wood = ring(t, door * modes, damping * 0.045 / modes**0.5, [1, 0.8, 0.6, 0.5, 0.3])
-    knuckles = noise(rng, t, 300, 2500) * fade(t, 0.006)
-    return wood + 0.9 * knuckles
+    wood = ring(t, door * modes, damping * 0.05 / modes**0.5, [1, 0.8, 0.6, 0.5, 0.4])
+    knuckles = noise(rng, t, 500, 5000) * fade(t, 0.008)
+    return wood + 1.2 * knuckles
 
 
 def drum(rng: Generator, duration: float, sample_rate: int) -> Array:
@@ -162,11 +162,11 @@ def engine(rng: Generator, duration: float, sample_rate: int) -> Array:
 
 
 def helicopter(rng: Generator, duration: float, sample_rate: int) -> Array:
-    """A helicopter: rotor blades chop low noise about twelve times a second, under a thin turbine whine."""
+    """A large helicopter: rotor blades chop noise about seven times a second, under a thin turbine whine."""
     t = time_axis(duration, sample_rate)
-    blades_a_second, sharpness, turbine = rng.uniform(10, 13.5), rng.uniform(4, 6), rng.uniform(2400, 3200)
+    blades_a_second, sharpness, turbine = rng.uniform(6, 8), rng.uniform(4, 6), rng.uniform(2400, 3200)
     chop = np.exp(-np.float32(sharpness) * cycles(blades_a_second, t))
-    air = noise(rng, t, 90, rng.uniform(500, 900))
+    air = noise(rng, t, 90, rng.uniform(800, 1400))
     whine = tone(cycles(turbine, t))
     return (air * (0.06 + chop) + 0.04 * whine) * arch(t, 0.15, 0.2)
 

@@ -32,7 +32,8 @@ class BERTTextEncoder(TextEncoder):
                              f"{missing[0]} among them")
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         if not 2 <= max_tokens <= longest:
-            raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{longest} for the model at {path}")
+            raise ValueError(f"text_encoder.init_args.max_tokens {max_tokens} must be in 2..{longest} for the "
+                             f"model at {path}")
         super().__init__(model.config.hidden_size, max_tokens, trainable, cache_size)
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # embeds the whole text; we want its tokens

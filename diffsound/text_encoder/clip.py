@@ -38,13 +38,15 @@ class CLIPTextEncoder(TextEncoder):
 
         config = open_clip.get_model_config(model)
         if config is None or not set(config["text_cfg"]) <= _PLAIN:
-            raise ValueError(f"text_encoder.model {model!r} is not an open_clip model with a plain CLIP text tower: "
+            raise ValueError(f"text_encoder.init_args.model {model!r} is not an open_clip model with a plain "
+                             "CLIP text tower: "
                              "use one like 'ViT-B-32-quickgelu', 'ViT-B-32' or 'ViT-L-14-quickgelu'")
         file = _local_file(path) if path else _download(model, pretrained)
         activation = QuickGELU if config.get("quick_gelu") else torch.nn.GELU
         tower = TextTransformer(**config["text_cfg"], output_dim=None, act_layer=activation)
         if not 2 <= max_tokens <= tower.context_length:
-            raise ValueError(f"text_encoder.max_tokens {max_tokens} must be in 2..{tower.context_length} for {model}")
+            raise ValueError(f"text_encoder.init_args.max_tokens {max_tokens} must be in 2..{tower.context_length} "
+                             f"for {model}")
         super().__init__(tower.width, max_tokens, trainable, cache_size)
         self.attend_padding = attend_padding
         self.tokenizer = open_clip.SimpleTokenizer()

@@ -59,8 +59,8 @@ class TextEncoder(Checkpointed, LightningModule):
             ids = self.tokenize(text)
             if len(ids) > self.max_tokens:
                 if not self._warned:
-                    warnings.warn(f"a text of {len(ids)} tokens is cut to text_encoder.max_tokens = {self.max_tokens} "
-                                  f"(said once): {text!r}", stacklevel=2)
+                    warnings.warn(f"a text of {len(ids)} tokens is cut to text_encoder.init_args.max_tokens = "
+                                  f"{self.max_tokens} (said once): {text!r}", stacklevel=2)
                     self._warned = True
                 ids = ids[:self.max_tokens - 1] + ids[-1:]
             rows.append(torch.tensor(ids))

@@ -75,7 +75,7 @@ class SmallTextEncoder(TextEncoder):
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         loss = self._masked_word_loss(batch["text"], torch.Generator().manual_seed(batch_idx))
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["text"]), sync_dist=True)
+        self.log(f"{self.phase}/loss", loss, prog_bar=True, batch_size=len(batch["text"]), sync_dist=True)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

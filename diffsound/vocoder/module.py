@@ -94,7 +94,7 @@ class MelGAN(Checkpointed, LightningModule):
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         mel = self.log_mel(batch["waveform"])
         error = (self.log_mel(self(mel)) - mel).abs().mean() * RANGE_DB
-        self.log("val/mel_db", error, prog_bar=True, batch_size=len(mel), sync_dist=True)
+        self.log(f"{self.phase}/mel_db", error, prog_bar=True, batch_size=len(mel), sync_dist=True)
 
     def test_step(self, batch: dict, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

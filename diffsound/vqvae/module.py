@@ -173,16 +173,16 @@ class VQVAE(Checkpointed, LightningModule):
         error_db = RANGE_DB * (rebuilt.clamp(0, 1) - mel).abs()
         sounding = mel > SOUNDING
         self.log_dict({
-            "val/loss": self.reconstruction(rebuilt, mel) + quantized.loss,
-            "val/mel_db": error_db.mean(),
-            "val/mel_db_sounding": (error_db * sounding).sum() / sounding.sum().clamp(min=1),
-            "val/flip_rate": (tokens != louder).float().mean(),  # tokens that another 0.1 dB of gain changes
+            f"{self.phase}/loss": self.reconstruction(rebuilt, mel) + quantized.loss,
+            f"{self.phase}/mel_db": error_db.mean(),
+            f"{self.phase}/mel_db_sounding": (error_db * sounding).sum() / sounding.sum().clamp(min=1),
+            f"{self.phase}/flip_rate": (tokens != louder).float().mean(),  # tokens that another 0.1 dB of gain changes
         }, batch_size=len(mel), on_epoch=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         counts = self.trainer.strategy.reduce(self._code_counts, reduce_op="sum")
-        self.log_dict({"val/perplexity": perplexity(counts), "val/codes_used": (counts > 0).sum().float()},
-                      sync_dist=True)
+        self.log_dict({f"{self.phase}/perplexity": perplexity(counts),
+                       f"{self.phase}/codes_used": (counts > 0).sum().float()}, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         self.on_validation_epoch_start()

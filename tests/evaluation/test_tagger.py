@@ -9,9 +9,9 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
+from diffsound.data.loading import collate
 from diffsound.evaluation import EventTagger, score, timeline
 from diffsound.mel import MelSettings
-from diffsound.data.loading import collate
 from diffsound.scenes import Structure, make_scene
 from diffsound.scenes.dataset import SceneDataset
 

@@ -38,7 +38,7 @@ def test_tokens_are_those_of_its_tokenizer(folder):
     encoder = BERTTextEncoder(str(folder), max_tokens=6)
     assert encoder.mask_token == "[MASK]"
     assert encoder.tokenize("[MASK] dog") == [2, 4, 6, 3]
-    with pytest.warns(UserWarning, match="cut to text_encoder.max_tokens = 6"):
+    with pytest.warns(UserWarning, match="cut to text_encoder.init_args.max_tokens = 6"):
         ids, _ = encoder.token_ids(TEXTS[:1])
     assert ids.tolist() == [[2, 5, 6, 8, 9, 3]]
 
@@ -59,7 +59,7 @@ def test_missing_models_and_weights_are_refused(folder, tmp_path):
 
     with pytest.raises(ValueError, match="no BERT at text_encoder.init_args.path = .*nowhere"):
         BERTTextEncoder(str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="text_encoder.max_tokens 128 must be in 2..64"):
+    with pytest.raises(ValueError, match="text_encoder.init_args.max_tokens 128 must be in 2..64"):
         BERTTextEncoder(str(folder))
     model = AutoModel.from_pretrained(folder)
     state = {name: value for name, value in model.state_dict().items() if "layer.1.output.dense" not in name}

@@ -138,7 +138,7 @@ def test_missing_or_unfitting_weights_say_what_to_do(tiny, tmp_path, monkeypatch
         CLIPTextEncoder(path=str(file))
     with pytest.raises(ValueError, match="not an open_clip model with a plain CLIP text tower"):
         CLIPTextEncoder("roberta-ViT-B-32", str(file))
-    with pytest.raises(ValueError, match="text_encoder.max_tokens 78"):
+    with pytest.raises(ValueError, match="text_encoder.init_args.max_tokens 78"):
         CLIPTextEncoder(name, str(file), max_tokens=78)
     torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / "program.pt")
     with pytest.raises(ValueError, match="not a plain state dict"):

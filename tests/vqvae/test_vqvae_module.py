@@ -1,9 +1,10 @@
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from torch import nn
 from torch.utils.data import DataLoader
 
+from diffsound.callbacks import SeededSteps
 from diffsound.callbacks.mel_pictures import MelPictures
 from diffsound.mel import RANGE_DB, MelSettings
 from diffsound.vqvae import (
