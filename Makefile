@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict
+        train-autoregressive predict train-text-encoder train-tagger score
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,3 +52,12 @@ train-autoregressive: $(READY)  ## the baseline decoder
 
 predict: $(READY)  ## 6. a clip for every prompt
 	$(BIN)/diffsound predict $(call STAGE,predict)
+
+train-text-encoder: $(READY)  ## (optional) the small text encoder by itself
+	$(BIN)/diffsound fit $(call STAGE,text_encoder)
+
+train-tagger: $(READY)  ## the judge of scenes
+	$(BIN)/diffsound fit $(call STAGE,tagger)
+
+score: $(READY)  ## what the judge hears in test scenes: events, their order, their number
+	$(BIN)/diffsound test $(call STAGE,score)

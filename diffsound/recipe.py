@@ -16,6 +16,7 @@ from typing import Any
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from diffsound.checkpoint import read_checkpoint
@@ -42,6 +43,7 @@ class Training:
 
     vqvae: Budget = field(default_factory=Budget)
     vocoder: Budget = field(default_factory=Budget)
+    text_encoder: Budget = field(default_factory=Budget)
     pretrain: Budget = field(default_factory=Budget)
     diffusion: Budget = field(default_factory=Budget)
     autoregressive: Budget = field(default_factory=Budget)
@@ -130,7 +132,7 @@ def run(verb: str, args: list[str]) -> None:
             parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
             args=["predict" if verb == "tokenize" else verb, *args],
         )
-    except ValueError as error:
+    except (ValueError, MisconfigurationException) as error:
         raise ValueError(_essence(str(error))) from error
 
 

@@ -33,7 +33,7 @@ vqvae:
     decoder: {init_args: *size}
     quantizer: {init_args: {levels: [4, 4]}}
     embed_dim: 2
-text_encoder: {init_args: {layers: 1, heads: 2}}
+text_encoder: {init_args: {layers: 1}}
 decoder: {init_args: {denoiser: {init_args: {layers: 1, width: 16, heads: 2}}}}
 autoregressive: {init_args: {network: {init_args: {layers: 1, width: 16, heads: 2}}}}
 vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}}
@@ -42,9 +42,11 @@ audio: {init_args: {num_train: 16, num_val: 8, num_test: 4, num_workers: 0}}
 train:
   vqvae: {max_steps: 4, batch_size: 8, validate_every: 2}
   vocoder: {max_steps: 2, batch_size: 4, validate_every: 2}
+  text_encoder: {max_steps: 2, batch_size: 8, validate_every: 2}
   pretrain: {max_steps: 2, batch_size: 8, validate_every: 2}
   diffusion: {max_steps: 4, batch_size: 8, validate_every: 2}
   autoregressive: {max_steps: 2, batch_size: 8, validate_every: 2}
+  tagger: {max_steps: 2, batch_size: 8, validate_every: 2}
 trainer: {enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, log_every_n_steps: 1}
 """
 
@@ -162,10 +164,24 @@ def test_pretraining_on_labels_then_captions(command, trained):
 def test_validate_scores_a_checkpoint(command, trained, capsys):
     assert command("validate", "diffusion", "--ckpt_path", str(trained / "diffusion/last.ckpt")) == 0
     assert "val/bound" in capsys.readouterr().out
+    assert command("test", "diffusion", "--ckpt_path", str(trained / "diffusion/last.ckpt")) == 0
+    told = capsys.readouterr().out
+    assert "test/bound" in told
+    assert "val/" not in told
+
+
+def test_the_small_text_encoder_trains_by_itself_and_a_decoder_takes_it(command, codec):
+    assert command("fit", "text_encoder") == 0
+    path = command.folder / "text_encoder" / "last.ckpt"
+    part = {"class_path": "diffsound.text_encoder.SmallTextEncoder.from_checkpoint", "init_args": {"path": str(path)}}
+    assert command("fit", "diffusion", "--stage", "on_top", "--text_encoder", json.dumps(part)) == 0
+    decoder = DiscreteDiffusion.from_checkpoint(command.folder / "on_top" / "last.ckpt")
+    words = torch.load(path, weights_only=True)["state_dict"]["word.weight"]
+    assert torch.equal(decoder.encoder.word.weight, words)  # it stays as it was trained
 
 
 def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
-    options = ["--decoder.init_args.decay", "constant", "--decoder.init_args.text_dropout", "0"]
+    options = ["--decoder.init_args.decay", "constant"]
     assert command("fit", "diffusion", "--stage", "half", "--train.diffusion.max_steps", "2", *options) == 0
     assert command("fit", "diffusion", "--stage", "rest", "--train.diffusion.max_steps", "4", *options, "--ckpt_path",
                    str(trained / "half/last.ckpt")) == 0
@@ -177,6 +193,14 @@ def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
     data = TokenDataModule(str(trained / "tokens"))
     data.setup("fit")
     assert ends["facts"]["codec"] == data.codec_fingerprint
+
+
+def test_the_system_is_scored_by_a_judge(command, trained, capsys):
+    assert command("fit", "tagger") == 0
+    assert command("test", "score") == 0
+    told = capsys.readouterr().out
+    assert "order if heard" in told
+    assert "generated, captions shuffled" in told
 
 
 @pytest.mark.parametrize(("stage", "options", "message"), [

@@ -33,7 +33,7 @@ def codec():
 @pytest.fixture(scope="module")
 def decoder(codec):
     torch.manual_seed(2)
-    network = Denoiser(16, 6, 5, 4, layers=2, width=32, condition_width=16, text="prefix", positions="column")
+    network = Denoiser(16, 6, 5, 4, layers=2, width=32, heads=2, condition_width=16, text="prefix", positions="column")
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     module = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), network, Mask(16, LinearSchedule(6)),

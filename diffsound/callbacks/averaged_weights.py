@@ -21,9 +21,23 @@ class AveragedWeights(WeightAveraging):
 
     def __init__(self, decay: float = 0.999) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay**EVERY))
+        self._swapped = False
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx % EVERY == 0
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_start(trainer, pl_module)
+        self._swapped = self._average_model is not None
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._swapped = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._swapped:  # stopped while it validated: the checkpoint written now must not take one for the other
+            self._swap_models(pl_module)
+            self._swapped = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pass

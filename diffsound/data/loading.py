@@ -15,12 +15,18 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 Key = int | tuple[int, int]  # index, or (epoch, index)
 
 
+def batches_done(trainer: Trainer) -> int:
+    """Training batches since the very start of a run, through all its resumptions."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.processed
+
+
 class EpochSampler(DistributedSampler):
     """Shuffles anew in every epoch and yields (epoch, index), so that an item may draw from both.
 
     Items are then a function of (seed, epoch, index), whatever the number of workers. Where the list begins follows
     from the batches that the trainer has done, so that a resumed run goes on with the batch an unbroken one would see.
-    Lightning leaves a DistributedSampler in place when it trains on several devices.
+    With limit_train_batches the next epoch takes up the list where the last one left it. Lightning leaves a
+    DistributedSampler in place when it trains on several devices.
     """
 
     def __init__(self, dataset: Dataset, seed: int, batch_size: int, trainer: Trainer | None) -> None:
@@ -31,8 +37,7 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         skip = 0
         if self.trainer:  # its own count of epochs is wrong after resuming at the end of one
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
-            self.epoch, skip = divmod(done, math.ceil(len(self) / self.batch_size))
+            self.epoch, skip = divmod(batches_done(self.trainer), math.ceil(len(self) / self.batch_size))
         return zip(repeat(self.epoch), islice(super().__iter__(), skip * self.batch_size, None))
 
 

@@ -96,8 +96,10 @@ def caption(structure: Structure, rng: Generator) -> str:
     clausal = rng.random() < 0.5
     phrase, templates = (_clause, CLAUSE_TEMPLATES) if clausal else (_noun, NOUN_TEMPLATES)
     parts = [phrase(name, count, rng) for name, count in zip(structure.names, structure.counts, strict=True)]
-    backwards = structure.kind in ("then", "count then") and rng.random() < 0.5
-    return _pick(templates[BACKWARDS if backwards else structure.relation, len(parts)], rng).format(*parts)
+    relation = structure.relation
+    if relation == "then" and (BACKWARDS, len(parts)) in templates and rng.random() < 0.5:
+        relation = BACKWARDS
+    return _pick(templates[relation, len(parts)], rng).format(*parts)
 
 
 def phrases() -> Iterator[str]:

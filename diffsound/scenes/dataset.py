@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import asdict
 from typing import Any
@@ -19,16 +20,19 @@ TEST_START = 2_000_000_000  # and the test from this one on
 
 
 class SceneDataset(Dataset):
-    """`length` scenes of the endless list `seed`, from index `start` on.
-
-    With `in_memory` a scene is kept once it is made.
-    """
+    """`length` scenes of the endless list `seed`, from index `start` on."""
 
     def __init__(self, length: int, num_samples: int = 86016, sample_rate: int = 22050, seed: int = 0, start: int = 0,
-                 split: str = "train", in_memory: bool = False) -> None:
+                 split: str = "train") -> None:
         self.length, self.num_samples, self.sample_rate = length, num_samples, sample_rate
         self.seed, self.start, self.split = seed, start, split
-        self.make = functools.cache(make_scene) if in_memory else make_scene
+        self.make = make_scene
+
+    def in_memory(self) -> SceneDataset:
+        """The same scenes, each kept once it is made."""
+        kept = copy.copy(self)
+        kept.make = functools.cache(self.make)
+        return kept
 
     def __len__(self) -> int:
         return self.length
@@ -74,14 +78,16 @@ class SceneDataModule(LightningDataModule):
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
-        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed, in_memory=in_memory)
+        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
         self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")
         self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test")
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
 
     def train_dataloader(self) -> DataLoader:
         order = EpochSampler(self.train, self.train.seed, self.batch_size, self.trainer)
-        return loader(self.train, self.batch_size, 0 if self.in_memory else self.num_workers, order)
+        if self.in_memory:
+            return loader(self.train.in_memory(), self.batch_size, 0, order)
+        return loader(self.train, self.batch_size, self.num_workers, order)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val)

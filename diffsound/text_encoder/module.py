@@ -71,6 +71,13 @@ class TextEncoder(Checkpointed, LightningModule):
     def train(self, mode: bool = True) -> TextEncoder:
         return super().train(mode and self.trainable)
 
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        raise ValueError(f"{type(self).__name__} comes trained, and has no training of its own: the stage text_encoder "
+                         "is for SmallTextEncoder")
+
+    def configure_optimizers(self) -> None:
+        return None
+
     def predict_step(self, batch: dict, batch_idx: int) -> Condition:
         return self(batch["text"])
 

@@ -76,7 +76,7 @@ class MelGAN(Checkpointed, LightningModule):
         return self.generator(mel).float() * gate
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        real, mel = self._segments(batch["waveform"], batch_idx)
+        real, mel = self._segments(batch["waveform"])
         fake = self(mel)
         terms = {}
         if self.mel_weight:
@@ -115,17 +115,14 @@ class MelGAN(Checkpointed, LightningModule):
                 "feature_matching": self.feature_matching_weight * feature_matching(judged, maps_real),
                 "discriminator": discriminator_hinge(maps_fake, maps_real)}
 
-    def _segments(self, waveform: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+    def _segments(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """A random (B, segment) of each clip and its mel, cut from the whole clip's so that its edges have context."""
-        # Drawn from (run, epoch, batch, rank) and not from a running state: a resumed run draws what it would have.
-        seed = hash((torch.initial_seed(), self.current_epoch, batch_idx, self.global_rank)) % 2 ** 63
-        generator = torch.Generator().manual_seed(seed)
         if self.random_gain:
-            gain = 0.3 + 0.7 * torch.rand(len(waveform), 1, generator=generator)
+            gain = 0.3 + 0.7 * torch.rand(len(waveform), 1)
             waveform = waveform * gain.to(waveform)
         mel, hop = self.log_mel(waveform), self.mel.hop_length
         frames = min(self.segment // hop, mel.shape[-1])
-        start = torch.randint(mel.shape[-1] - frames + 1, (len(mel), 1), generator=generator).to(mel.device)
+        start = torch.randint(mel.shape[-1] - frames + 1, (len(mel), 1)).to(mel.device)
         frame = start + torch.arange(frames, device=mel.device)
         sample = start * hop + torch.arange(frames * hop, device=mel.device)
         return waveform.gather(1, sample), mel.gather(2, frame[:, None].expand(-1, mel.shape[1], -1))

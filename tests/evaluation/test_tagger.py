@@ -79,5 +79,5 @@ def test_shapes_and_any_length():
 
 
 def test_an_unknown_class_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"tagger\.classes holds \['unicorn'\]"):
+    with pytest.raises(ValueError, match=r"tagger.init_args.classes holds \['unicorn'\]"):
         EventTagger(MEL, classes=["dog", "unicorn"])

@@ -71,11 +71,9 @@ def test_an_index_out_of_range_ends_the_list():
 
 
 def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
-    from diffsound.scenes import dataset
-
     made = []
-    monkeypatch.setattr(dataset, "make_scene", lambda *args: made.append(args[1]) or make_scene(*args))
     kept = SceneDataModule(MelSettings(), frames=160, num_train=10, batch_size=5, seed=7, in_memory=True)
+    monkeypatch.setattr(kept.train, "make", lambda *args: made.append(args[1]) or make_scene(*args))
     loader = kept.train_dataloader()
     for _ in range(2):
         waves = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}

@@ -28,7 +28,7 @@ def register(folder, name: str, **text) -> str:
 def tiny(tmp_path_factory):
     """(model name, file of random weights): CLIP's own vocabulary and length, but two narrow layers."""
     folder = tmp_path_factory.mktemp("clip")
-    name = register(folder, "tiny-clip", context_length=77, vocab_size=49408, width=32, layers=2)
+    name = register(folder, "tiny-clip", context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
     torch.manual_seed(0)
     state = open_clip.create_model(name).state_dict()
     state = {key: value.contiguous() for key, value in state.items()}
@@ -108,7 +108,7 @@ def test_weights_of_transformers_are_the_same_under_other_names(tmp_path):
     image_tower = {f"vision_model.{name}": value + 1 for name, value in weights.items()}  # as in a whole CLIPModel
     text_tower = {f"text_model.{name}": value for name, value in weights.items()}
     save_file(text_tower | image_tower, tmp_path / "clip.safetensors")
-    name = register(tmp_path, "tiny-clip-2", context_length=77, vocab_size=49408, width=32, layers=2)
+    name = register(tmp_path, "tiny-clip-2", context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
     for path in (tmp_path, tmp_path / "clip.safetensors"):
         encoder = CLIPTextEncoder(name, str(path))
         ids, mask = encoder.token_ids(TEXTS)

@@ -103,6 +103,11 @@ def test_frozen_means_eval_mode_float32_and_no_gradient():
     assert WordLengths(trainable=True)(TEXTS).embeddings.requires_grad
 
 
+def test_an_encoder_that_comes_trained_says_so():
+    with pytest.raises(ValueError, match="WordLengths comes trained"):
+        WordLengths().training_step({"text": ["a"]}, 0)
+
+
 def test_an_over_long_text_is_cut_and_named_once():
     encoder = WordLengths(max_tokens=4)
     with pytest.warns(UserWarning, match="7 tokens is cut to .*init_args.max_tokens = 4.*'one two three four five"):
