@@ -37,7 +37,7 @@ text_encoder: {init_args: {layers: 1}}
 decoder: {init_args: {denoiser: {init_args: {layers: 1, width: 16, heads: 2}}}}
 autoregressive: {init_args: {network: {init_args: {layers: 1, width: 16, heads: 2}}}}
 vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}}
-text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3}}}}
+text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3, guidance_scale: 2.0, top_r: 0.9}}}}
 audio: {init_args: {num_train: 16, num_val: 8, num_test: 4, num_workers: 0}}
 train:
   vqvae: {max_steps: 4, batch_size: 8, validate_every: 2}
@@ -149,7 +149,8 @@ def test_the_baseline_trains_and_makes_clips(command, trained, tmp_path):
     sampler = text[text.index("      class_path: diffsound.diffusion.StridedSampler"):text.index("    columns:")]
     recipe.write_text(text.replace("/diffusion/last.ckpt", "/autoregressive/last.ckpt").replace(
         sampler, "      class_path: diffsound.autoregressive.AutoregressiveSampler\n"))
-    (command.folder.parents[1] / "no-sampler.yaml").write_text(TINY.replace("sampler: {init_args: {num_steps: 3}}", ""))
+    (command.folder.parents[1] / "no-sampler.yaml").write_text(
+        "".join(line for line in TINY.splitlines(True) if not line.startswith("text_to_sound:")))
     assert command("predict", "predict", "--name", "scenes", recipe=recipe, tiny="no-sampler.yaml") == 0
     sidecar = json.loads(next((trained / "clips").glob("*.json")).read_text())
     assert sidecar["sampler"]["class_path"] == "diffsound.autoregressive.AutoregressiveSampler"
@@ -173,7 +174,7 @@ def test_validate_scores_a_checkpoint(command, trained, capsys):
 def test_the_small_text_encoder_trains_by_itself_and_a_decoder_takes_it(command, codec):
     assert command("fit", "text_encoder") == 0
     path = command.folder / "text_encoder" / "last.ckpt"
-    part = {"class_path": "diffsound.text_encoder.SmallTextEncoder.from_checkpoint", "init_args": {"path": str(path)}}
+    part = {"class_path": "diffsound.text_encoder.trained", "init_args": {"path": str(path)}}
     assert command("fit", "diffusion", "--stage", "on_top", "--text_encoder", json.dumps(part)) == 0
     decoder = DiscreteDiffusion.from_checkpoint(command.folder / "on_top" / "last.ckpt")
     words = torch.load(path, weights_only=True)["state_dict"]["word.weight"]

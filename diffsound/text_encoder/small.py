@@ -97,3 +97,8 @@ class SmallTextEncoder(TextEncoder):
             raise ValueError("the checkpoint's text encoder was trained with another vocabulary.txt: use the version "
                              "of the package that wrote it, or train again")
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def trained(path: str) -> SmallTextEncoder:
+    """A `SmallTextEncoder` that was trained by itself, frozen, as a recipe can name it."""
+    return SmallTextEncoder.from_checkpoint(path)
