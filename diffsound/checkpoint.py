@@ -73,7 +73,7 @@ def rebuild(spec: dict[str, Any]) -> Any:
     """The object that `spec` describes, with new weights.
 
     Raises:
-        ValueError: if `spec` names a class that is not a known `Rebuildable`.
+        ValueError: if `spec` names a class that is not a known `Rebuildable`, or an argument that it does not take.
     """
     name = spec["class_path"]
     if name not in _CLASSES:
@@ -83,7 +83,11 @@ def rebuild(spec: dict[str, Any]) -> Any:
         raise ValueError(f"the checkpoint needs the class {name}, which is not known here: "
                          "import the module that defines it first, or install the version that wrote the checkpoint")
     cls = _CLASSES[name]
-    return cls(**{key: _rebuild_value(value) for key, value in spec["init_args"].items()})
+    arguments = {key: _rebuild_value(value) for key, value in spec["init_args"].items()}
+    if unknown := arguments.keys() - inspect.signature(cls.__init__).parameters.keys():
+        raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "
+                         "wrote it; use that version, or train again (make demo ARGS=--fresh)")
+    return cls(**arguments)
 
 
 def _rebuild_value(value: Any) -> Any:

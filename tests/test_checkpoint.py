@@ -117,3 +117,12 @@ def test_a_class_outside_the_table_is_not_imported():
 def test_arguments_that_are_not_data_are_refused():
     with pytest.raises(TypeError, match="cannot be written"):
         Inner(width=torch.zeros(3))
+
+
+def test_a_checkpoint_of_another_version_is_named_as_such():
+    from diffsound.text_encoder import SmallTextEncoder
+
+    spec = SmallTextEncoder(width=16).spec
+    spec["init_args"]["heads"] = 4
+    with pytest.raises(ValueError, match=r"SmallTextEncoder the unknown \['heads'\].*train again"):
+        rebuild(spec)
