@@ -19,6 +19,7 @@ from diffsound.data.token_store import TokenStore
 from diffsound.diffusion import DiscreteDiffusion, StridedSampler
 from diffsound.text_to_sound import TextToSound
 from diffsound.vocoder import GriffinLim, MelGAN
+from diffsound.vqvae import VQVAE
 
 ROOT = Path(__file__).parents[1]
 TINY = """
@@ -156,10 +157,16 @@ def test_the_baseline_trains_and_makes_clips(command, trained, tmp_path):
     assert sidecar["sampler"]["class_path"] == "diffsound.autoregressive.AutoregressiveSampler"
 
 
-def test_pretraining_on_labels_then_captions(command, trained):
+def test_pretraining_on_one_data_set_then_captions_of_another(command, trained):
+    codec = str(trained / "vqvae/last.ckpt")
+    other = ["--name", "captioned", "--audio.init_args.seed", "7"]
     assert command("fit", "pretrain") == 0
-    assert command("fit", "diffusion", "--stage", "tuned", "--start_from", str(trained / "pretrain/last.ckpt"),
+    assert command("tokenize", "tokenize", *other, "--model.init_args.path", codec) == 0
+    assert command("fit", "diffusion", *other, "--start_from", str(trained / "pretrain/last.ckpt"),
                    "--train.diffusion.max_steps", "1") == 0
+    assert command("predict", "predict", *other, "--text_to_sound.init_args.codec", codec) == 0
+    sidecar = json.loads(next((trained.parent / "captioned/clips").glob("*.json")).read_text())
+    assert sidecar["parts"]["codec"] == VQVAE.from_checkpoint(codec).fingerprint
 
 
 def test_validate_scores_a_checkpoint(command, trained, capsys):
@@ -202,6 +209,7 @@ def test_the_system_is_scored_by_a_judge(command, trained, capsys):
     told = capsys.readouterr().out
     assert "order if heard" in told
     assert "generated, captions shuffled" in told
+    assert json.loads((trained / "score/scores.json").read_text())["clips"] == 4
 
 
 @pytest.mark.parametrize(("stage", "options", "message"), [

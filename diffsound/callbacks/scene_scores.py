@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from diffsound.evaluation import EventTagger, score, summarise
+from diffsound.evaluation import EventTagger, score, summarise, summarise_by_kind
 from diffsound.scenes import SceneDataModule, Structure
 from diffsound.text_to_sound import Clip
 
@@ -16,22 +19,27 @@ ROWS = ("true", "true, through codec and vocoder", "generated", "generated, capt
 
 
 class SceneScores(Callback):
-    """Prints what `diffsound.evaluation.score` says of generated scenes, and of three others to compare with.
+    """Tells what `diffsound.evaluation.score` says of generated scenes, and of three others to compare with.
 
     True scenes show what the judge itself misses; true ones through codec and vocoder what no decoder can get right;
-    captions shuffled what comes by chance.
+    captions shuffled what comes by chance. Generated ones are told by kind of caption too.
 
     Args:
         tagger: checkpoint of the judge, an `EventTagger`.
+        file: where the table is kept, as JSON.
+    Raises:
+        ValueError: if the data are not scenes, or there are several processes.
     """
 
-    def __init__(self, tagger: str) -> None:
-        self.path = tagger
+    def __init__(self, tagger: str, file: str) -> None:
+        self.path, self.file = tagger, Path(file)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(trainer.datamodule, SceneDataModule):
             raise ValueError(f"audio.class_path is {type(trainer.datamodule).__name__}: only scenes, whose timelines "
                              "are known, can be scored; take SceneDataModule")
+        if trainer.world_size > 1:
+            raise ValueError(f"scores are counted in one process, not {trainer.world_size}: set trainer.devices to 1")
         self.tagger = EventTagger.from_checkpoint(self.path).to(pl_module.device)
         self.asked: list[Structure] = []
         self.heard: dict[str, list] = {row: [] for row in ROWS[:3]}
@@ -47,15 +55,24 @@ class SceneScores(Callback):
             self.heard[row] += self.tagger.listen(waveform.to(pl_module.device))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for line in table(self.results()):
+        results = self.results()
+        for line in table(results):
             print(line)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_name(self.file.name + ".part")
+        temporary.write_text(json.dumps({"clips": len(self.asked), "scores": results}, indent=1))
+        os.replace(temporary, self.file)
+        print(f"scores of {len(self.asked)} scenes are in {self.file}")
 
     def results(self) -> dict[str, dict[str, float]]:
-        """`summarise` of each row."""
-        rows = {row: (heard, self.asked) for row, heard in self.heard.items()}
-        rows[ROWS[-1]] = (self.heard["generated"], self.asked[1:] + self.asked[:1])
-        return {row: summarise(score(*one) for one in zip(heard, asked, strict=True))
-                for row, (heard, asked) in rows.items()}
+        """`summarise` of each row: those of `ROWS`, then the generated scenes by kind."""
+        scores = {row: [score(*one) for one in zip(heard, self.asked, strict=True)]
+                  for row, heard in self.heard.items()}
+        scores[ROWS[-1]] = [score(*one) for one in zip(self.heard["generated"], self.asked[1:] + self.asked[:1],
+                                                       strict=True)]
+        kinds = summarise_by_kind(scores["generated"], self.asked)
+        return {**{row: summarise(scores[row]) for row in ROWS},
+                **{f"generated, {kind}": values for kind, values in kinds.items()}}
 
 
 def table(results: dict[str, dict[str, float]]) -> list[str]:

@@ -17,9 +17,6 @@ class Condition(NamedTuple):
     def to(self, device: torch.device | str) -> Condition:
         return Condition(self.embeddings.to(device), self.mask.to(device))
 
-    def select(self, rows: Tensor | list[int]) -> Condition:
-        return Condition(self.embeddings[rows], self.mask[rows])
-
 
 class NullCondition(nn.Module):
     """The learned condition that stands for 'no text' in classifier-free guidance: one token, owned by the decoder."""

@@ -69,7 +69,8 @@ class TextEncoder(Checkpointed, LightningModule):
         return ids.to(self._place), mask.to(self._place)
 
     def train(self, mode: bool = True) -> TextEncoder:
-        return super().train(mode and self.trainable)
+        learns = self.trainable and any(p.requires_grad for p in self.parameters())  # else no dropout either
+        return super().train(mode and learns)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         raise ValueError(f"{type(self).__name__} comes trained, and has no training of its own: the stage text_encoder "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -33,7 +34,7 @@ class Columns:
 
 
 @pytest.fixture
-def scores(monkeypatch):
+def scores(monkeypatch, tmp_path):
     """`scores(made)`: results when structures `made` were generated, with a judge that knows every waveform."""
     timelines = {}
 
@@ -53,13 +54,14 @@ def scores(monkeypatch):
     monkeypatch.setattr(EventTagger, "from_checkpoint", lambda path: Judge())
 
     def run(made: list[Structure]) -> dict:
-        callback, system = SceneScores("judge.ckpt"), SimpleNamespace(codec=Columns(), vocoder=lambda mel: mel,
-                                                                      device=torch.device("cpu"))
+        callback = SceneScores("judge.ckpt", str(tmp_path / "score/scores.json"))
+        system = SimpleNamespace(codec=Columns(), vocoder=lambda mel: mel, device=torch.device("cpu"))
         scenes = SceneDataModule(MelSettings(), frames=336)
-        callback.on_test_start(SimpleNamespace(datamodule=scenes), system)
+        callback.on_test_start(SimpleNamespace(datamodule=scenes, world_size=1), system)
         for i, (asked, generated) in enumerate(zip(ASKED, made, strict=True)):
             batch = {"waveform": make(asked, i)[None], "structure": [asdict(asked)]}
             callback.on_test_batch_end(None, system, [SimpleNamespace(waveform=make(generated, i + 10))], batch, i)
+        callback.on_test_end(None, system)
         return callback.results()
 
     return run
@@ -67,7 +69,7 @@ def scores(monkeypatch):
 
 def test_what_was_asked_for_is_right_and_shuffled_captions_are_not(scores):
     results = scores(ASKED)
-    assert list(results) == list(ROWS)
+    assert list(results) == [*ROWS, "generated, count then", "generated, single", "generated, then"]
     for row in ROWS[:3]:
         assert results[row] == dict.fromkeys(results[row], 1.0), row
     assert results[ROWS[3]]["f1"] == results[ROWS[3]]["exact"] == 0
@@ -82,9 +84,26 @@ def test_a_wrong_order_and_a_wrong_count_show_in_their_columns_alone(scores):
     assert generated["exact"] == pytest.approx(1 / 3)
 
 
+def test_a_weak_kind_shows_in_its_own_row(scores):
+    results = scores([ASKED[0], Structure("then", ("bell", "cat"), (3, 1)), ASKED[2]])
+    assert results["generated, count then"]["count"] == 0.5
+    assert results["generated, then"]["exact"] == results["generated, single"]["exact"] == 1
+
+
+def test_the_table_is_kept(scores, tmp_path):
+    results = scores(ASKED)
+    assert json.loads((tmp_path / "score/scores.json").read_text()) == {"clips": 3, "scores": results}
+
+
+def test_several_processes_are_refused():
+    trainer = SimpleNamespace(datamodule=SceneDataModule(MelSettings(), frames=336), world_size=2)
+    with pytest.raises(ValueError, match="trainer.devices to 1"):
+        SceneScores("judge.ckpt", "scores.json").on_test_start(trainer, None)
+
+
 def test_recordings_have_no_timeline_to_score():
     with pytest.raises(ValueError, match="audio.class_path is NoneType"):
-        SceneScores("judge.ckpt").on_test_start(SimpleNamespace(datamodule=None), None)
+        SceneScores("judge.ckpt", "scores.json").on_test_start(SimpleNamespace(datamodule=None), None)
 
 
 def test_the_table_has_a_dash_where_nothing_was_asked(scores):

@@ -37,7 +37,8 @@ def test_clips_of_a_batch_do_not_mix(denoiser):
     x, t, condition = inputs(3)
     together = denoiser(x, t, condition)
     for i in range(3):
-        alone = denoiser(x[i : i + 1], t[i : i + 1], condition.select([i]))
+        words = Condition(condition.embeddings[i : i + 1], condition.mask[i : i + 1])
+        alone = denoiser(x[i : i + 1], t[i : i + 1], words)
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-4)
 
 

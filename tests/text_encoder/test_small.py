@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-from diffsound.text_encoder import SmallTextEncoder
+from diffsound.text_encoder import SmallTextEncoder, trained
 from diffsound.text_encoder.vocabulary import SPECIAL, WORDS, build_vocabulary, main, read_texts, shared_pieces
 from diffsound.text_encoder.word_pieces import VOCABULARY, build_tokenizer, read_vocabulary
 
@@ -123,3 +123,13 @@ def test_a_word_is_told_by_its_neighbours_and_no_further():
     assert not differs[6:].any()
     assert not (after == far).all()
     assert torch.equal(after[5:], far[5:])
+
+
+def test_a_loaded_encoder_stays_as_it_was_inside_a_module_that_trains(tmp_path):
+    encoder = SmallTextEncoder(width=16, dropout=0.5)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(encoder)
+    trainer.save_checkpoint(tmp_path / "small.ckpt")
+    held = torch.nn.ModuleList([trained(str(tmp_path / "small.ckpt"))]).train()[0]
+    torch.testing.assert_close(held(TEXTS).embeddings, held(TEXTS).embeddings, rtol=0, atol=0)
+    assert encoder.train().training  # one that learns has its dropout
