@@ -1,4 +1,4 @@
-# make help prints the targets. Every training target takes RECIPE=recipes/NAME.yaml and ARGS='--option value ...'.
+# make help prints the targets. Those that use a recipe take RECIPE=recipes/NAME.yaml and ARGS='--option value ...'.
 PYTHON ?= python3
 VENV   ?= .venv
 RECIPE ?= recipes/scenes.yaml
@@ -35,7 +35,7 @@ lint: $(READY)  ## style
 train-vqvae: $(READY)  ## 1. the codec: waveform -> tokens -> mel
 	$(BIN)/diffsound fit $(call STAGE,vqvae)
 
-train-vocoder: $(READY)  ## 2. the vocoder: mel -> waveform
+train-vocoder: $(READY)  ## 2. the vocoder: mel -> waveform (the toy recipes do without)
 	$(BIN)/diffsound fit $(call STAGE,vocoder)
 
 tokenize: $(READY)  ## 3. all clips to tokens, once

@@ -13,7 +13,7 @@ Text to sound by discrete diffusion over mel-spectrogram tokens.
 verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
   fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger
   validate   score a trained stage on the validation split (--ckpt_path FILE)
-  test       the same on the test split
+  test       the same on the test split; with stage score, what a judge hears in generated scenes
   tokenize   write the token store that the decoders train from (stage tokenize)
   predict    make a clip of every prompt (stage predict)
 
@@ -21,7 +21,8 @@ other verbs:
   manifest   list the clips of a data set folder in the file that recipes read
   demo       train the whole chain on procedural scenes and make a page of clips
 
-diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe.
+diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
+diffsound --version the version.
 DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")

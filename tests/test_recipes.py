@@ -47,13 +47,15 @@ def test_a_size_preset_means_the_same_over_every_recipe(preset, capsys):
         assert all(size == sizes[0] for size in sizes)
 
 
-@pytest.mark.parametrize("kind", ["Uniform", "Mask", "MaskUniform"])
-def test_the_matrix_is_one_line(kind, capsys):
-    name = f"diffsound.diffusion.{kind}"
+@pytest.mark.parametrize("kind", ["Uniform", "Mask"])
+def test_the_matrix_is_one_line(kind, tmp_path, capsys):
     text = (ROOT / "recipes/scenes.yaml").read_text()
     assert text.count("class_path: diffsound.diffusion.MaskUniform") == 1
-    out = parse(capsys, ROOT / "recipes/scenes.yaml", "diffusion", "--decoder.init_args.transition", name)
-    assert out.count(name) >= 1
+    recipe = tmp_path / "edited.yaml"
+    recipe.write_text(text.replace("diffusion.MaskUniform", f"diffusion.{kind}"))
+    transition = yaml.safe_load(parse(capsys, recipe, "diffusion"))["model"]["init_args"]["transition"]
+    assert transition["class_path"] == f"diffsound.diffusion.{kind}"
+    assert transition["init_args"]["codebook_size"] == 256
 
 
 def test_a_number_is_written_once(capsys):
@@ -83,7 +85,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 BLOCKED = """
 import sys, pytorch_lightning  # which looks for librosa itself
-sys.modules.update(dict.fromkeys(("librosa", "open_clip", "gradio", "ray")))  # None: not to be imported
+sys.modules.update(dict.fromkeys(("librosa", "open_clip")))  # None: not to be imported
 import diffsound.recipe, diffsound.scenes, diffsound.vqvae, diffsound.vocoder, diffsound.diffusion
 import diffsound.autoregressive, diffsound.text_encoder, diffsound.text_to_sound, diffsound.data.modules
 """

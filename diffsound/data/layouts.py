@@ -17,16 +17,22 @@ from diffsound.data.manifest import Clip
 Found = tuple[list[Clip], list[str]]
 
 
-def esc50(root: Path, val_fold: int | None = None) -> Found:
+def esc50(root: Path, val_fold: int | None = None, only_esc10: bool = False) -> Found:
     """ESC-50 as published: meta/esc50.csv and audio/. `val_fold` (the last one by default) becomes "val"."""
-    rows = _table(root / "meta" / "esc50.csv", "filename", "fold", "category", "src_file")
+    rows = _table(root / "meta" / "esc50.csv", "filename", "fold", "category", "src_file", "esc10")
+    rows = [row for row in rows if not only_esc10 or row["esc10"] == "True"]
     val = _val_fold(rows, val_fold, root)
     return _present(Clip(root / "audio" / row["filename"], labels=[row["category"].replace("_", " ")],
                          split="val" if row["fold"] == val else "train", group=row["src_file"]) for row in rows)
 
 
 def esc10(root: Path, val_fold: int | None = None) -> Found:
-    """ESC-10 with captions: metadata.csv, captions.csv (filename, caption_1, ...) and audio/."""
+    """ESC-10: the ten classes of ESC-50 as published, or with captions: metadata.csv, captions.csv and audio/.
+
+    captions.csv has the columns filename, caption_1, caption_2 and so on.
+    """
+    if (root / "meta" / "esc50.csv").is_file():
+        return esc50(root, val_fold, only_esc10=True)
     rows = _table(root / "metadata.csv", "filename", "fold", "audioset_labels", "source_id")
     captions = {row["filename"]: _captions(row) for row in _table(root / "captions.csv", "filename", "caption_1")}
     val = _val_fold(rows, val_fold, root)
