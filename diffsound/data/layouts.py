@@ -19,8 +19,8 @@ Found = tuple[list[Clip], list[str]]
 
 def esc50(root: Path, val_fold: int | None = None, only_esc10: bool = False) -> Found:
     """ESC-50 as published: meta/esc50.csv and audio/. `val_fold` (the last one by default) becomes "val"."""
-    rows = _table(root / "meta" / "esc50.csv", "filename", "fold", "category", "src_file", "esc10")
-    rows = [row for row in rows if not only_esc10 or row["esc10"] == "True"]
+    columns = ("filename", "fold", "category", "src_file", *(["esc10"] if only_esc10 else []))
+    rows = [row for row in _table(root / "meta" / "esc50.csv", *columns) if not only_esc10 or row["esc10"] == "True"]
     val = _val_fold(rows, val_fold, root)
     return _present(Clip(root / "audio" / row["filename"], labels=[row["category"].replace("_", " ")],
                          split="val" if row["fold"] == val else "train", group=row["src_file"]) for row in rows)
