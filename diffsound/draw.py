@@ -6,10 +6,19 @@ import torch
 from torch import Tensor
 
 
-def gumbel_noise(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device) -> Tensor:
-    """(B, *shape) Gumbel noise; each clip's from its own CPU generator, so that no clip depends on its neighbours."""
-    u = torch.stack([torch.rand(shape, generator=generator) for generator in generators])
-    return -(-u.clamp(min=1e-30).log()).clamp(min=1e-30).log().to(device)
+def uniform_noise(shape: tuple[int, ...], generators: list[torch.Generator], device: torch.device) -> Tensor:
+    """(B, *shape) in [0, 1), each clip's from its own CPU generator, so that no clip depends on its neighbours."""
+    return torch.stack([torch.rand(shape, generator=generator) for generator in generators]).to(device)
+
+
+def categorical(p: Tensor, u: Tensor) -> Tensor:
+    """A class (...) from weights `p` (..., K), which need not sum to one, and `u` (...) in [0, 1).
+
+    The class at which the cumulative sum passes u; one of weight 0 is never drawn.
+    """
+    cumulative = p.cumsum(-1)
+    target = u.clamp(max=1 - 1e-6) * cumulative[..., -1]  # below the whole sum, also after rounding
+    return (cumulative <= target[..., None]).sum(-1)
 
 
 def truncate(p: Tensor, top_r: float | None = None, top_k: int | None = None) -> Tensor:

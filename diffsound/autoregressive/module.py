@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffsound.autoregressive.networks import GPT
 from diffsound.autoregressive.sampler import AutoregressiveSampler
-from diffsound.draw import gumbel_noise, truncate
+from diffsound.draw import categorical, truncate, uniform_noise
 from diffsound.optimizer import adam
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
@@ -81,7 +81,7 @@ class Autoregressive(TokenDecoder):
         for position in range(self.rows * columns):
             p = truncate((self._guided(logits, sampler.guidance_scale) / sampler.temperature).softmax(-1),
                          sampler.top_p, sampler.top_k)
-            token = (p.log() + gumbel_noise((self.codebook_size,), generators, self.device)).argmax(-1)
+            token = categorical(p, uniform_noise((), generators, self.device))
             if keep is not None:
                 token = torch.where(keep[:, position] >= 0, keep[:, position], token)
             tokens.append(token)

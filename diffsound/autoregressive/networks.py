@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,26 +30,32 @@ class GPT(Rebuildable, nn.Module):
     """Logits of every token from the tokens before it and the text.
 
     The sequence is the text's embeddings, a start position, and the tokens in time-major order. The text sees all of
-    itself; tokens see the text and what came before.
+    itself; tokens see the text and what came before. The last position before the tokens predicts the first of them.
 
     Args:
         codebook_size: K.
         rows, max_columns: the token grid.
         layers, width, heads, feed_forward: transformer size; feed_forward is a multiple of width.
         condition_width: D of the text encoder.
+        positions: "grid" adds a row's and a column's embedding to each token; "sequence" is as the published baseline:
+            one embedding a place of the whole sequence, no start position, and a text that is one vector.
         dropout: inside attention and feed-forward, in training.
     """
 
     def __init__(self, codebook_size: int, rows: int = 5, max_columns: int = 53, layers: int = 19, width: int = 1024,
-                 heads: int = 16, feed_forward: int = 4, condition_width: int = 512, dropout: float = 0.0) -> None:
+                 heads: int = 16, feed_forward: int = 4, condition_width: int = 512,
+                 positions: Literal["grid", "sequence"] = "grid", dropout: float = 0.0) -> None:
         super().__init__()
         self.codebook_size, self.rows, self.max_columns = codebook_size, rows, max_columns
-        self.condition_width, self.layers = condition_width, layers
+        self.condition_width, self.layers, self.positions = condition_width, layers, positions
         self.text_projection = nn.Linear(condition_width, width)
         self.token_embedding = nn.Embedding(codebook_size, width)
-        self.row_embedding = nn.Embedding(rows, width)
-        self.column_embedding = nn.Embedding(max_columns, width)
-        self.start = nn.Parameter(torch.zeros(width))
+        if positions == "grid":
+            self.row_embedding = nn.Embedding(rows, width)
+            self.column_embedding = nn.Embedding(max_columns, width)
+            self.start = nn.Parameter(torch.zeros(width))
+        else:
+            self.position_embedding = nn.Parameter(torch.zeros(1, 1 + rows * max_columns, width))
         self.blocks = nn.ModuleList(CausalBlock(width, heads, feed_forward, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, codebook_size, bias=False)
@@ -65,43 +73,54 @@ class GPT(Rebuildable, nn.Module):
         Raises:
             ValueError: if N is more than rows * max_columns.
         """
-        text = self.text_projection(condition.embeddings)
-        x = torch.cat([text, self._embed(tokens, 0)], 1)
-        length, prefix = x.shape[1], text.shape[1]
-        mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        mask[:prefix, :prefix] = True
-        mask = mask & F.pad(condition.mask, (0, length - prefix), value=True)[:, None, None]
+        before = self._before(condition)
+        x = torch.cat([before, self._embed(tokens, 0)], 1)
+        mask = self._mask(condition, x.shape[1])
         for block in self.blocks:
             x = block(x, mask, None)
-        return self.head(self.norm(x[:, prefix:]))
+        return self.head(self.norm(x[:, before.shape[1] - 1:]))
 
     def start_state(self, condition: Condition) -> tuple[Tensor, list[KeyValueCache]]:
         """Logits (B, K) of the first token, and the caches that `next_logits` extends."""
         caches = [KeyValueCache() for _ in self.blocks]
-        x = self.text_projection(condition.embeddings)
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block(x, condition.mask[:, None, None], cache)
-        none = torch.zeros(len(x), 0, dtype=torch.long, device=x.device)
-        return self._advance(self._embed(none, 0), caches, condition), caches
+        x = self._before(condition)
+        return self._advance(x, self._mask(condition, x.shape[1]), caches), caches
 
     def next_logits(self, token: Tensor, position: int, caches: list[KeyValueCache], condition: Condition) -> Tensor:
         """Logits (B, K) of the token after `token` (B,), which stands at `position`."""
-        return self._advance(self._embed(token[:, None], position)[:, 1:], caches, condition)
-
-    def _advance(self, x: Tensor, caches: list[KeyValueCache], condition: Condition) -> Tensor:
         seen = caches[0].keys.shape[2] + 1
         mask = F.pad(condition.mask, (0, seen - condition.mask.shape[1]), value=True)[:, None, None]
+        return self._advance(self._embed(token[:, None], position), mask, caches)
+
+    def _advance(self, x: Tensor, mask: Tensor, caches: list[KeyValueCache]) -> Tensor:
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, mask, cache)
         return self.head(self.norm(x[:, -1]))
 
+    def _before(self, condition: Condition) -> Tensor:
+        """What stands before the tokens: the text, and the start position if there is one."""
+        text = self.text_projection(condition.embeddings)
+        if self.positions == "grid":
+            return torch.cat([text, self.start.expand(len(text), 1, -1)], 1)
+        if text.shape[1] != 1:
+            raise ValueError(f"a text of {text.shape[1]} vectors came to a GPT with positions 'sequence', which takes "
+                             "one: use a text encoder that pools, or positions: grid")
+        return text + self.position_embedding[:, :1]
+
+    def _mask(self, condition: Condition, length: int) -> Tensor:
+        """(B, 1, length, length), true where attention is allowed."""
+        prefix = condition.mask.shape[1]
+        mask = torch.ones(length, length, dtype=torch.bool, device=condition.mask.device).tril()
+        mask[:prefix, :prefix] = True
+        return mask & F.pad(condition.mask, (0, length - prefix), value=True)[:, None, None]
+
     def _embed(self, tokens: Tensor, first: int) -> Tensor:
-        """(B, 1 + N, width): the start position, then `tokens` (B, N) that stand at positions first, first + 1, ..."""
+        """(B, N, width) of `tokens` (B, N) that stand at positions first, first + 1, ..."""
         last = first + tokens.shape[1]
         if last > self.rows * self.max_columns:
             raise ValueError(f"{last} tokens asked for, this decoder makes at most {self.rows * self.max_columns} "
                              "(rows * max_columns)")
+        if self.positions == "sequence":
+            return self.token_embedding(tokens) + self.position_embedding[:, 1 + first : 1 + last]
         s = torch.arange(first, last, device=tokens.device)
-        position = self.row_embedding(s % self.rows) + self.column_embedding(s // self.rows)
-        start = self.start.expand(len(tokens), 1, -1)
-        return torch.cat([start, self.token_embedding(tokens) + position], 1)
+        return self.token_embedding(tokens) + self.row_embedding(s % self.rows) + self.column_embedding(s // self.rows)

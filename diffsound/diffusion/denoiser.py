@@ -68,21 +68,23 @@ class Denoiser(Rebuildable, nn.Module):
         condition_width: D of the text encoder.
         text: "cross" attends to the text in every block (published); "prefix" puts it before the tokens in the
             self-attention, where word order reaches every layer.
-        positions: "token" has one position a token (published); "column" one a time column, `rows` times shorter.
+        positions: "token" has one position a token; "column" one a time column, `rows` times shorter; "original" is
+            "token" with row and column as the published models learned them: those of a row-major grid of
+            max_columns, although the tokens are time-major.
         dropout: inside attention and feed-forward, in training.
     """
 
     def __init__(self, codebook_size: int, num_timesteps: int, rows: int = 5, max_columns: int = 53, layers: int = 19,
                  width: int = 1024, heads: int = 16, feed_forward: int = 4, condition_width: int = 512,
-                 text: Literal["cross", "prefix"] = "cross", positions: Literal["token", "column"] = "token",
-                 dropout: float = 0.0) -> None:
+                 text: Literal["cross", "prefix"] = "cross",
+                 positions: Literal["token", "column", "original"] = "token", dropout: float = 0.0) -> None:
         super().__init__()
         self.codebook_size, self.num_timesteps = codebook_size, num_timesteps
         self.rows, self.max_columns, self.condition_width = rows, max_columns, condition_width
         self.text, self.positions = text, positions
         # One table of codes per row where a column sums its rows: the sum must tell which row a code came from.
         self.code_embedding = nn.Embedding((codebook_size + 1) * (rows if positions == "column" else 1), width)
-        self.row_embedding = nn.Embedding(rows, width) if positions == "token" else None
+        self.row_embedding = nn.Embedding(rows, width) if positions != "column" else None
         self.column_embedding = nn.Embedding(max_columns, width)
         self.text_projection = nn.Linear(condition_width, width) if text == "prefix" else None
         self.blocks = nn.ModuleList(
@@ -129,6 +131,9 @@ class Denoiser(Rebuildable, nn.Module):
         return self.head(self.norm(x[:, -positions:])).reshape(*x_t.shape, self.codebook_size)
 
     def _embed(self, x_t: Tensor, columns: int) -> Tensor:
+        if self.positions == "original":
+            place = (self.row_embedding.weight[:, None] + self.column_embedding.weight).flatten(0, 1)
+            return self.code_embedding(x_t) + place[:x_t.shape[1]]
         column = self.column_embedding.weight[:columns]
         if self.positions == "column":
             offset = torch.arange(self.rows, device=x_t.device) * (self.codebook_size + 1)

@@ -13,7 +13,7 @@ from diffsound.diffusion.transition import Transition
 
 
 class Loss(NamedTuple):
-    """`total` is what is minimised; `per_clip` (B,) each clip's own loss, not divided by the probability of its t."""
+    """`total` is what is minimised; `per_clip` (B,) the nats of each clip, not divided by the probability of its t."""
 
     total: Tensor
     per_clip: Tensor
@@ -27,7 +27,7 @@ def bound_term(transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor,
     """
     with torch.autocast(logits.device.type, enabled=False):
         model = transition.posterior(logits.float().softmax(-1), x_t, t)
-        true = transition.posterior(F.one_hot(x_0, transition.codebook_size), x_t, t)
+        true = transition.true_posterior(x_0, x_t, t)
         return (torch.special.xlogy(true, true) - true * model.clamp(min=1e-30).log()).sum(-1)
 
 
@@ -38,12 +38,16 @@ class VariationalBound(Rebuildable, nn.Module):
         auxiliary_weight: weight of the cross entropy (published: 5e-4).
         auxiliary_trend: how that weight runs over t: "falling" 2 - t/T (VQ-Diffusion), "rising" 1 + t/T (the
             original Diffsound), or "constant".
+        code_weight: weight of the tokens that are codes at step t, where masked ones weigh 1; not at t = 1. Other than
+            1 it is no bound.
     """
 
     def __init__(self, auxiliary_weight: float = 5e-4,
-                 auxiliary_trend: Literal["falling", "rising", "constant"] = "falling") -> None:
+                 auxiliary_trend: Literal["falling", "rising", "constant"] = "falling",
+                 code_weight: float = 1.0) -> None:
         super().__init__()
         self.auxiliary_weight, self.auxiliary_trend = auxiliary_weight, auxiliary_trend
+        self.code_weight = code_weight
 
     def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
                 probability: Tensor) -> Loss:
@@ -52,12 +56,13 @@ class VariationalBound(Rebuildable, nn.Module):
         Args:
             logits: (B, L, K). x_0, x_t: (B, L). t: (B,) in 1..T. probability: (B,), with which t was drawn.
         """
-        bound = bound_term(transition, logits, x_0, x_t, t).mean(-1)
-        cross_entropy = F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none").mean(-1)
+        weight = torch.where((x_t < transition.codebook_size) & (t > 1)[:, None], self.code_weight, 1.0)
+        bound = weight * bound_term(transition, logits, x_0, x_t, t)
+        cross_entropy = weight * F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none")
         progress = t / transition.num_timesteps
         trend = {"falling": 2 - progress, "rising": 1 + progress, "constant": 1.0}[self.auxiliary_trend]
-        total = (bound + self.auxiliary_weight * trend * cross_entropy) / probability
-        return Loss(total.mean(), bound.detach())
+        total = (bound.mean(-1) + self.auxiliary_weight * trend * cross_entropy.mean(-1)) / probability
+        return Loss(total.mean(), bound.detach().sum(-1))
 
 
 class CrossEntropy(Rebuildable, nn.Module):
@@ -79,4 +84,4 @@ class CrossEntropy(Rebuildable, nn.Module):
         cross_entropy = F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none")
         weight = torch.where(x_t == x_0, self.intact_weight, 1.0)
         total = (weight * cross_entropy).sum() / weight.sum().clamp(min=1)
-        return Loss(total, cross_entropy.detach().mean(-1))
+        return Loss(total, cross_entropy.detach().sum(-1))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffsound.checkpoint import Rebuildable
 from diffsound.diffusion.transition import Transition
-from diffsound.draw import gumbel_noise, truncate
+from diffsound.draw import categorical, truncate, uniform_noise
 
 
 class Sampler(Rebuildable):
@@ -51,8 +51,8 @@ class Sampler(Rebuildable):
         Returns:
             (B, L) int64 in 0..K-1, on the device of `transition`.
         """
-        device, classes = transition.bar.device, transition.codebook_size + 1
-        x = (transition.prior().log() + gumbel_noise((length, classes), generators, device)).argmax(-1)
+        device = transition.bar.device
+        x = categorical(transition.prior(), uniform_noise((length,), generators, device))
         visited = self.steps(transition.num_timesteps)
         for t, s in zip(visited, visited[1:], strict=False):
             t_batch, s_batch = (torch.full((len(x),), step, device=device) for step in (t, s))
@@ -61,8 +61,7 @@ class Sampler(Rebuildable):
             if keep is not None:
                 given = torch.nn.functional.one_hot(keep.clamp(min=0), transition.codebook_size).to(p_x_0)
                 p_x_0 = torch.where((keep >= 0)[..., None], given, p_x_0)
-            p_x_s = transition.posterior(p_x_0, x, t_batch, s_batch)
-            x = (p_x_s.log() + gumbel_noise((length, classes), generators, device)).argmax(-1)
+            x = transition.draw_earlier(p_x_0, x, t_batch, s_batch, uniform_noise((length, 3), generators, device))
             if on_step is not None:
                 on_step(s, x)
         return x if keep is None else torch.where(keep >= 0, keep, x)

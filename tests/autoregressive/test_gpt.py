@@ -1,7 +1,10 @@
 import pytest
 import torch
+from conftest import state_dict_of
 
 from diffsound.autoregressive import GPT, Autoregressive, AutoregressiveSampler
+from diffsound.draw import truncate
+from diffsound.original.keys import gpt_weights
 from diffsound.text_encoder import Condition, SmallTextEncoder
 
 K, ROWS, COLUMNS = 6, 3, 4
@@ -91,3 +94,25 @@ def test_padding_of_the_text_changes_nothing(decoder):
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.golden
+def test_the_original_variant_gives_the_published_numbers(golden):
+    tensors, settings = golden("j_ar")
+    c = settings["config"]
+    network = GPT(c["vocab_size"], 1, c["block_size"] - c["cond_len"], c["n_layer"], c["n_embd"], c["n_head"],
+                  condition_width=c["cond_dim"], positions="sequence")
+    network.load_state_dict(gpt_weights(state_dict_of(tensors)))
+    vector = tensors["cond"].transpose(1, 2)
+    condition = Condition(vector, torch.ones(vector.shape[:2], dtype=torch.bool))
+    logits = network(tensors["tokens"][:, :-1], condition)
+    torch.testing.assert_close(logits, tensors["logits"], atol=1e-5, rtol=0)
+    loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tensors["tokens"])
+    torch.testing.assert_close(loss, tensors["loss"], atol=1e-5, rtol=0)
+    kept = truncate(logits[:, 5].softmax(-1), top_k=4) > 0
+    assert torch.equal(kept, tensors["top4_logits"] > -1e29)
+    logits, caches = network.start_state(condition)
+    for position, expected in enumerate(tensors["greedy"].unbind(1)):
+        assert torch.equal(logits.argmax(-1), expected)
+        if position + 1 < tensors["greedy"].shape[1]:
+            logits = network.next_logits(expected, position, caches, condition)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from diffsound.diffusion import AncestralSampler, LinearSchedule, Mask, MaskUniform, StridedSampler, Uniform
-from diffsound.draw import gumbel_noise, truncate
+from diffsound.draw import categorical, truncate, uniform_noise
 
 K, T = 4, 20
 JOINT = torch.tensor([[0.30, 0.00, 0.05, 0.00], [0.00, 0.20, 0.00, 0.00], [0.05, 0.00, 0.10, 0.10],
@@ -37,8 +37,8 @@ def test_ancestral_sampling_draws_the_known_joint_distribution(transition):
     share = torch.bincount(x[:, 0] * K + x[:, 1], minlength=K * K).view(K, K) / n
     # T = 20 steps draw the two tokens of a step independently, which costs a few percent of impossible pairs.
     assert (share - JOINT).abs().max() < 0.05
-    torch.testing.assert_close(share.sum(0), JOINT.sum(0), atol=0.03, rtol=0)
-    torch.testing.assert_close(share.sum(1), JOINT.sum(1), atol=0.03, rtol=0)
+    torch.testing.assert_close(share.sum(0), JOINT.sum(0), atol=0.04, rtol=0)
+    torch.testing.assert_close(share.sum(1), JOINT.sum(1), atol=0.04, rtol=0)
 
 
 def test_more_steps_come_closer_to_the_joint_distribution(transition):
@@ -113,10 +113,25 @@ def test_truncation_keeps_the_entries_that_the_original_keeps(golden):
         assert differing.max() < 1e-5, name
 
 
-def test_gumbel_noise_has_its_mean_and_is_finite():
-    noise = gumbel_noise((200000,), generators(1), torch.device("cpu"))
-    assert torch.isfinite(noise).all()
-    assert noise.mean() == pytest.approx(0.5772, abs=0.02)
+def test_categorical_has_the_given_shares_and_never_draws_a_weight_of_zero():
+    p = torch.tensor([0.0, 3.0, 0.0, 1.0, 0.0])
+    u = uniform_noise((100000,), generators(1), torch.device("cpu"))[0]
+    share = torch.bincount(categorical(p, u), minlength=5) / len(u)
+    torch.testing.assert_close(share, p / 4, atol=0.01, rtol=0)
+    assert categorical(p.expand(2, 5), torch.tensor([0.0, 1.0])).tolist() == [1, 3]  # also at both ends
+
+
+@pytest.mark.parametrize(("t", "s"), [(1, 0), (8, 7), (T, T - 1), (15, 3), (T, 0)])
+def test_drawing_earlier_tokens_has_the_shares_of_the_posterior(transition, t, s):
+    n, p_x_0 = 60000, torch.tensor([0.5, 0.3, 0.2, 0.0])
+    for token in range(K + 1):
+        if transition.bar[2, t] == 0 and token == K:
+            continue  # never reached
+        x_t, steps = torch.tensor([[token]]), (torch.tensor([t]), torch.tensor([s]))
+        expected = transition.posterior(p_x_0[None, None], x_t, *steps)[0, 0]
+        drawn = transition.draw_earlier(p_x_0.expand(1, n, K), x_t.expand(1, n), *steps, torch.rand(1, n, 3))
+        share = torch.bincount(drawn[0], minlength=K + 1) / n
+        torch.testing.assert_close(share, expected, atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(("make", "message"), [

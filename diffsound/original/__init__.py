@@ -1,0 +1,1 @@
+"""The published checkpoints of Diffsound, in this package's terms."""
