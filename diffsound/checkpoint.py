@@ -48,6 +48,23 @@ def _plain(value: Any) -> Any:
                     "pass numbers, text, or a class that inherits from diffsound.checkpoint.Rebuildable")
 
 
+def _parameters(owners: list[type]) -> dict[str, inspect.Parameter]:
+    """Of the constructor of owners[0], where `**options` stands for those of the class that it inherits from."""
+    own = dict(list(inspect.signature(owners[0].__init__).parameters.items())[1:])
+    options = [name for name, parameter in own.items() if parameter.kind is parameter.VAR_KEYWORD]
+    if not options or len(owners) == 1:
+        return own
+    del own[options[0]]
+    inherited = _parameters(owners[1:])
+    return own | {name: p.replace(kind=p.KEYWORD_ONLY) for name, p in inherited.items() if name not in own}
+
+
+def _signature(cls: type) -> inspect.Signature:
+    """Of the constructor of `cls`, without self."""
+    owners = [base for base in cls.__mro__ if "__init__" in vars(base) and issubclass(base, Rebuildable)]
+    return inspect.Signature(list(_parameters(owners or [cls]).values()))
+
+
 class Rebuildable:
     """Remembers its constructor arguments in `spec`. Put it first among the base classes."""
 
@@ -60,11 +77,11 @@ class Rebuildable:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         obj = super().__new__(cls)
         try:
-            bound = inspect.signature(cls.__init__).bind(obj, *args, **kwargs)
+            bound = _signature(cls).bind(*args, **kwargs)
         except TypeError:  # a copy (spec arrives with its state), or wrong arguments (__init__ will say so)
             return obj
         bound.apply_defaults()
-        init_args = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        init_args = {name: _plain(value) for name, value in bound.arguments.items()}
         obj.__dict__["spec"] = {"class_path": _public_name(cls), "init_args": init_args}
         return obj
 
@@ -84,7 +101,7 @@ def rebuild(spec: dict[str, Any]) -> Any:
                          "import the module that defines it first, or install the version that wrote the checkpoint")
     cls = _CLASSES[name]
     arguments = {key: _rebuild_value(value) for key, value in spec["init_args"].items()}
-    if unknown := arguments.keys() - inspect.signature(cls.__init__).parameters.keys():
+    if unknown := arguments.keys() - _signature(cls).parameters.keys():
         raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "
                          "wrote it; use that version, or train again (make demo ARGS=--fresh)")
     return cls(**arguments)

@@ -63,6 +63,8 @@ class TextToSound(LightningModule):
             raise ValueError(f"{type(sampler).__name__} cannot draw from {type(decoder).__name__}: name a "
                              f"{'diffsound.diffusion.StridedSampler' if wanted is Sampler else wanted.__name__} "
                              "under text_to_sound.init_args.sampler")
+        if isinstance(sampler, Sampler):
+            sampler.check(decoder.transition)
         if not 1 <= columns <= decoder.max_columns:
             raise ValueError(f"columns is {columns}, this decoder makes 1 to {decoder.max_columns}")
         self.decoder, self.codec, self.vocoder = decoder, codec, vocoder
@@ -90,47 +92,58 @@ class TextToSound(LightningModule):
             model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
         return model
 
-    def forward(self, texts: list[str], seeds: list[int]) -> list[Clip]:
+    def forward(self, texts: list[str], seeds: list[int], negatives: list[str] | None = None) -> list[Clip]:
         """One clip a text. A clip depends on its text and seed alone, not on the others of the batch.
 
+        Args:
+            texts: B sentences.
+            seeds: B numbers.
+            negatives: B sentences of what should not be heard, for a sampler with guidance.
         Raises:
-            ValueError: if a text is empty or longer than the text encoder reads.
+            ValueError: if a text is empty or longer than the text encoder reads, or the sampler does not fit.
         """
-        encoder = self.decoder.encoder
         for text in texts:
             if not text.strip():
                 raise ValueError("an empty prompt: write what should be heard")
-            length = len(encoder.tokenize(text))
-            if length > encoder.max_tokens:
-                raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
-                                 f"{encoder.max_tokens}: shorten it")
+        for text in [*texts, *(negatives or [])]:
+            self._check_length(text)
         watch = Stopwatch(self.device)
         with torch.no_grad():
             condition = self.decoder.condition(texts)
+            negative = None if negatives is None else self.decoder.condition(negatives)
             watch.lap("text")
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            tokens = self.decoder.generate(condition, self.columns, self.sampler, generators)
+            tokens = self.decoder.generate(condition, self.columns, self.sampler, generators, negative=negative)
             watch.lap("tokens")
             mel = self.codec.decode(tokens, self.columns)
             watch.lap("mel")
             waveform = self.vocoder(mel)
             watch.lap("waveform")
         seconds = {name: round(value / len(texts), 4) for name, value in watch.laps.items()}
-        return [Clip(waveform[i].cpu(), mel[i].cpu(), self.codec.mel, tokens[i].cpu(),
-                     self._sidecar(texts[i], seeds[i], tokens[i], seconds)) for i in range(len(texts))]
+        sidecars = [self._sidecar(text, negative, seed, row, seconds) for text, negative, seed, row
+                    in zip(texts, negatives or [None] * len(texts), seeds, tokens, strict=True)]
+        return [Clip(waveform[i].cpu(), mel[i].cpu(), self.codec.mel, tokens[i].cpu(), sidecars[i])
+                for i in range(len(texts))]
+
+    def _check_length(self, text: str) -> None:
+        encoder = self.decoder.encoder
+        if (length := len(encoder.tokenize(text))) > encoder.max_tokens:
+            raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
+                             f"{encoder.max_tokens}: shorten it")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
-        return self(batch["text"], batch["seed"])
+        return self(batch["text"], batch["seed"], batch.get("negative"))
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
         """A clip of every caption, for a callback to judge; its seed follows from the scene's id."""
         return self(batch["text"], [zlib.crc32(name.encode()) for name in batch["id"]])
 
-    def _sidecar(self, text: str, seed: int, tokens: Tensor, seconds: dict[str, float]) -> dict[str, Any]:
+    def _sidecar(self, text: str, negative: str | None, seed: int, tokens: Tensor, seconds: dict[str, float]
+                 ) -> dict[str, Any]:
         return {
             "format": SIDECAR_FORMAT,
             "text": text,
-            "negative": None,
+            "negative": negative,
             "seed": seed,
             "sampler": self.sampler.spec,
             "parts": self.fingerprints,

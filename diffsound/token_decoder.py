@@ -10,6 +10,7 @@ from diffsound.checkpoint import Checkpointed
 from diffsound.text_encoder.condition import Condition, NullCondition
 from diffsound.text_encoder.frozen import Frozen
 from diffsound.text_encoder.module import TextEncoder
+from diffsound.token_sampler import TokenSampler
 
 
 class TokenDecoder(Checkpointed, LightningModule):
@@ -68,8 +69,27 @@ class TokenDecoder(Checkpointed, LightningModule):
         super().on_load_checkpoint(checkpoint)
         self.facts = checkpoint["facts"]
 
-    def generate(self, condition: Condition, columns: int, sampler: object, generators: list[torch.Generator],
-                 keep: Tensor | None = None) -> Tensor:
+    def steering(self, condition: Condition, sampler: TokenSampler, columns: int, negative: Condition | None
+                 ) -> Condition:
+        """`condition`, followed by what guidance steers away from if the sampler is guided: (B or 2 B, S, D).
+
+        Raises:
+            ValueError: if there are more columns than trained for, or nothing to steer away from.
+        """
+        if not 1 <= columns <= self.max_columns:
+            raise ValueError(f"{columns} columns asked for, this decoder makes 1 to {self.max_columns}")
+        if not sampler.guided:
+            if negative is not None:
+                raise ValueError("a negative prompt does nothing at sampler guidance_scale 1: raise it, say to 3")
+            return condition
+        if negative is None and self.text_dropout == 0:
+            raise ValueError(f"sampler guidance_scale is {sampler.guidance_scale}, but the decoder was trained with "
+                             "text_dropout 0, so it has not learned a null condition to steer away from: use "
+                             "guidance_scale 1, give a negative prompt, or train with text_dropout 0.1")
+        return condition.stack(self.null.like(condition) if negative is None else negative)
+
+    def generate(self, condition: Condition, columns: int, sampler: TokenSampler, generators: list[torch.Generator],
+                 keep: Tensor | None = None, negative: Condition | None = None) -> Tensor:
         """Tokens (B, rows * columns) for B texts.
 
         Args:
@@ -78,5 +98,6 @@ class TokenDecoder(Checkpointed, LightningModule):
             sampler: a sampler of this decoder.
             generators: B CPU generators; all noise of a clip comes from its own.
             keep: (B, rows * columns) tokens that are given; -1 where they are to be made.
+            negative: of B texts, what guidance steers away from; by default the learned null condition.
         """
         raise NotImplementedError

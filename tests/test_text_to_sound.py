@@ -87,6 +87,28 @@ def test_the_sidecar_holds_what_made_the_clip(model):
     assert len(sidecar["tokens"]) == 20
 
 
+def test_a_negative_prompt_changes_the_clip_and_is_noted(model):
+    (plain,), (other,), (same,) = (model(["rain"], [5], negatives) for negatives in (None, ["wind"], ["wind"]))
+    assert not torch.equal(plain.tokens, other.tokens)
+    assert torch.equal(other.tokens, same.tokens)
+    assert (plain.sidecar["negative"], other.sidecar["negative"]) == (None, "wind")
+    both = model(["a bell rings three times", "rain"], [1, 5], ["a long sentence with many words", "wind"])
+    assert torch.equal(both[1].tokens, other.tokens)
+
+
+def test_guidance_asks_for_something_to_steer_away_from(codec, decoder):
+    unguided = TextToSound(decoder, codec, GriffinLim(MEL, iterations=1), StridedSampler(2), 2)
+    with pytest.raises(ValueError, match="does nothing at sampler"):
+        unguided(["rain"], [0], ["wind"])
+    trained = DiscreteDiffusion(decoder.encoder, decoder.denoiser, decoder.transition, CrossEntropy(),
+                                UniformTimesteps(6), text_dropout=0).eval()
+    trained.facts = decoder.facts
+    guided = TextToSound(trained, codec, GriffinLim(MEL, iterations=1), StridedSampler(2, guidance_scale=2), 2)
+    with pytest.raises(ValueError, match="trained with text_dropout 0"):
+        guided(["rain"], [0])
+    assert guided(["rain"], [0], [""])[0].tokens.shape == (10,)
+
+
 def test_parts_that_do_not_belong_together_are_refused(codec, decoder):
     other = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), decoder.denoiser, decoder.transition,
                               CrossEntropy(), UniformTimesteps(6))
@@ -95,6 +117,8 @@ def test_parts_that_do_not_belong_together_are_refused(codec, decoder):
         TextToSound(other, codec, GriffinLim(MEL), StridedSampler(6), 4)
     with pytest.raises(ValueError, match=r"mel\.f_max: codec 7600.0, vocoder 8000"):
         TextToSound(decoder, codec, GriffinLim(MelSettings(f_max=8000)), StridedSampler(6), 4)
+    with pytest.raises(ValueError, match="num_steps is 7"):
+        TextToSound(decoder, codec, GriffinLim(MEL), StridedSampler(7), 4)
     with pytest.raises(ValueError, match="columns is 5"):
         TextToSound(decoder, codec, GriffinLim(MEL), StridedSampler(6), 5)
 

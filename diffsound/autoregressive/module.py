@@ -10,11 +10,12 @@ from torch import Tensor
 
 from diffsound.autoregressive.networks import GPT
 from diffsound.autoregressive.sampler import AutoregressiveSampler
-from diffsound.draw import categorical, truncate, uniform_noise
+from diffsound.draw import categorical, uniform_noise
 from diffsound.optimizer import adam
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
+from diffsound.token_sampler import check_numbers
 
 
 class Autoregressive(TokenDecoder):
@@ -69,29 +70,22 @@ class Autoregressive(TokenDecoder):
     def generate(self, condition: Condition, columns: int, sampler: AutoregressiveSampler,
                  generators: list[torch.Generator], keep: Tensor | None = None,
                  negative: Condition | None = None) -> Tensor:
-        """As `TokenDecoder.generate`. With guidance, `negative` is what to steer away from (default: no text)."""
-        if not 1 <= columns <= self.max_columns:
-            raise ValueError(f"{columns} columns asked for, this decoder makes 1 to {self.max_columns}")
-        conditions = [condition]
-        if sampler.guidance_scale != 1:
-            conditions.append(self.null.like(condition) if negative is None else negative)
-        states = [self.network.start_state(each) for each in conditions]
-        logits, caches = [state[0] for state in states], [state[1] for state in states]
+        """As `TokenDecoder.generate`."""
+        conditions, length = self.steering(condition, sampler, columns, negative), self.rows * columns
+        logits, caches = self.network.start_state(conditions)
+        broken = torch.zeros((), dtype=torch.bool, device=self.device)
         tokens: list[Tensor] = []
-        for position in range(self.rows * columns):
-            p = truncate((self._guided(logits, sampler.guidance_scale) / sampler.temperature).softmax(-1),
-                         sampler.top_p, sampler.top_k)
+        for position in range(length):
+            if sampler.guided:
+                logits = sampler.steer(*logits.chunk(2), position / length)
+            p = sampler.probabilities(logits)
+            broken |= p.isnan().any()
             token = categorical(p, uniform_noise((), generators, self.device))
             if keep is not None:
                 token = torch.where(keep[:, position] >= 0, keep[:, position], token)
             tokens.append(token)
-            if position + 1 < self.rows * columns:
-                logits = [self.network.next_logits(token, position, cache, each)
-                          for cache, each in zip(caches, conditions, strict=True)]
+            if position + 1 < length:
+                token = token.repeat(2) if sampler.guided else token
+                logits = self.network.next_logits(token, position, caches, conditions)
+        check_numbers(broken)
         return torch.stack(tokens, 1)
-
-    @staticmethod
-    def _guided(logits: list[Tensor], scale: float) -> Tensor:
-        """Logits, pushed away from those of the second condition if there is one."""
-        logits = [each.float().log_softmax(-1) for each in logits]
-        return logits[0] if len(logits) == 1 else logits[1] + scale * (logits[0] - logits[1])

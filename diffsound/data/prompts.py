@@ -46,22 +46,28 @@ def read_prompts(path: str | Path) -> list[str]:
 
 
 class PromptDataModule(LightningDataModule):
-    """Batches {"index": list[int], "text": list[str], "seed": list[int]} of the prompts in `file`.
+    """Batches {"index": list[int], "text": list[str], "seed": list[int]} of the prompts in `file`, with "negative"
+    if there is one.
 
     Args:
         file: text file, one prompt a line.
+        negative: what no clip should sound like; needs a sampler with guidance_scale above 1.
         seed: of the run; clip i gets its own, derived from this and i.
         clips_per_prompt: how many clips each prompt gets.
         batch_size: clips made at once; changes speed, not sound.
     """
 
-    def __init__(self, file: str, seed: int = 0, clips_per_prompt: int = 1, batch_size: int = 8) -> None:
+    def __init__(self, file: str, seed: int = 0, clips_per_prompt: int = 1, batch_size: int = 8,
+                 negative: str | None = None) -> None:
         super().__init__()
+        self.negative = negative
         self.file, self.seed, self.clips_per_prompt, self.batch_size = file, seed, clips_per_prompt, batch_size
 
     def setup(self, stage: str) -> None:
         texts = [text for text in read_prompts(self.file) for _ in range(self.clips_per_prompt)]
-        self.items = [{"index": i, "text": text, "seed": clip_seed(self.seed, i)} for i, text in enumerate(texts)]
+        shared = {} if self.negative is None else {"negative": self.negative}
+        self.items = [{"index": i, "text": text, "seed": clip_seed(self.seed, i), **shared}
+                      for i, text in enumerate(texts)]
 
     def predict_dataloader(self) -> DataLoader:
         return DataLoader(self.items, batch_size=self.batch_size, collate_fn=_as_lists)

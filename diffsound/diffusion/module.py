@@ -94,17 +94,15 @@ class DiscreteDiffusion(TokenDecoder):
     @torch.no_grad()
     def generate(self, condition: Condition, columns: int, sampler: Sampler, generators: list[torch.Generator],
                  keep: Tensor | None = None, negative: Condition | None = None,
+                 begin: tuple[Tensor, int] | None = None,
                  on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
-        """As `TokenDecoder.generate`. With guidance, `negative` is what to steer away from (default: no text)."""
-        if not 1 <= columns <= self.max_columns:
-            raise ValueError(f"{columns} columns asked for, this decoder makes 1 to {self.max_columns}")
-        scale, unwanted = sampler.guidance_scale, self.null.like(condition) if negative is None else negative
+        """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`."""
+        conditions = self.denoiser.prepare(self.steering(condition, sampler, columns, negative))
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            logits = self(x_t, t, condition)
-            if scale == 1:
-                return logits
-            without = self(x_t, t, unwanted).log_softmax(-1)
-            return without + scale * (logits.log_softmax(-1) - without)
+            if not sampler.guided:
+                return self.denoiser(x_t, t, conditions)
+            logits, without = self.denoiser(x_t.repeat(2, 1), t.repeat(2), conditions).chunk(2)
+            return sampler.steer(logits, without, (1 - t / self.transition.num_timesteps)[:, None, None])
 
-        return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, on_step)
+        return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, begin, on_step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,6 +17,13 @@ class Condition(NamedTuple):
 
     def to(self, device: torch.device | str) -> Condition:
         return Condition(self.embeddings.to(device), self.mask.to(device))
+
+    def stack(self, other: Condition) -> Condition:
+        """One batch of both, padded to the longer."""
+        length = max(self.mask.shape[1], other.mask.shape[1])
+        padded = [(F.pad(each.embeddings, (0, 0, 0, length - each.mask.shape[1])),
+                   F.pad(each.mask, (0, length - each.mask.shape[1]))) for each in (self, other)]
+        return Condition(*(torch.cat(pair) for pair in zip(*padded, strict=True)))
 
 
 class NullCondition(nn.Module):
