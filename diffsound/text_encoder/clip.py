@@ -74,7 +74,7 @@ class CLIPTextEncoder(TextEncoder):
         x = self.tower.ln_final(x)
         if self.pooled:
             end = ids.argmax(-1)  # the end token has the highest id
-            return (x[torch.arange(len(x)), end] @ self.tower.text_projection)[:, None]
+            return (x[torch.arange(len(x), device=x.device), end] @ self.tower.text_projection)[:, None]
         return F.normalize(x, dim=-1)
 
 

@@ -105,7 +105,7 @@ def test_the_published_average(golden):
     trainer = Trainer(accelerator="cpu", max_steps=len(weights), logger=False, enable_progress_bar=False,
                       enable_model_summary=False, enable_checkpointing=False, callbacks=[averaged, averages])
     trainer.fit(Trace(expected[0], weights), DataLoader(range(len(weights))))
-    torch.testing.assert_close(torch.stack(averages.seen), expected, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(torch.stack(averages.seen), expected, rtol=0, atol=1e-6)
 
 
 class StopInValidation(Callback):

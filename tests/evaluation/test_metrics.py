@@ -112,4 +112,4 @@ def test_published_numbers(golden):
     }
     for name, value in mine.items():
         found = value if isinstance(value, tuple) else (value,)
-        assert found == pytest.approx(tuple(expected[name].values()), rel=1e-5, abs=1e-9), name
+        assert found == pytest.approx(tuple(expected[name].values()), rel=1e-5, abs=1e-6), name
