@@ -7,13 +7,56 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+class WarmUpThenPlateau(ReduceLROnPlateau):
+    """The published schedule: a linear warm-up, then a smaller rate whenever the training loss stops falling.
+
+    Stepped after every optimizer step with that step's loss. Same numbers as yangdongchao/Text-to-sound-Synthesis
+    `Diffsound/sound_synthesis/engine/lr_scheduler.py`; the defaults are its settings.
+
+    Args:
+        optimizer: its rate is where the warm-up ends.
+        warmup_steps: how long the rate rises from `start_rate`; meanwhile the loss is not looked at.
+        start_rate: of the first step; the optimizer's rate if that is lower.
+        factor, patience: after more than `patience` steps in a row without improvement the rate is times `factor`.
+        threshold: an improvement is a loss below (1 - threshold) of the best so far.
+        min_rate: the rate never falls below.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, start_rate: float = 3e-6,
+                 factor: float = 0.5, patience: int = 25_000, threshold: float = 0.1, min_rate: float = 1e-6) -> None:
+        super().__init__(optimizer, factor=factor, patience=patience, threshold=threshold, min_lr=min_rate)
+        self.warmup_steps, self.start_rate = warmup_steps, start_rate
+        self.end_rates = [group["lr"] for group in optimizer.param_groups]
+        if warmup_steps:
+            self._warm_up()
+
+    def step(self, loss: Tensor | float) -> None:
+        if self.last_epoch < self.warmup_steps:
+            self.last_epoch += 1
+            self._warm_up()
+        else:
+            super().step(loss)
+
+    def _warm_up(self) -> None:
+        for group, end in zip(self.optimizer.param_groups, self.end_rates, strict=True):
+            start = min(self.start_rate, end)
+            group["lr"] = start + self.last_epoch / self.warmup_steps * (end - start)
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 def adam(module: LightningModule, learning_rate: float, betas: tuple[float, float], weight_decay: float = 0.0,
-         warmup_steps: int = 0, decay: Literal["constant", "cosine"] = "constant") -> dict[str, Any]:
+         warmup_steps: int = 0, decay: Literal["constant", "cosine", "plateau"] = "constant") -> dict[str, Any]:
     """What `configure_optimizers` returns: AdamW (plain Adam at weight_decay 0), a schedule per step.
 
-    Linear warm-up over `warmup_steps`, then constant, or half a cosine down to zero at the trainer's `max_steps`.
+    Linear warm-up over `warmup_steps`, then constant, or half a cosine down to zero at the trainer's `max_steps`, or
+    halved on a plateau of the training loss, which the module then hands on in `lr_scheduler_step`.
+
+    Raises:
+        ValueError: if a cosine has no `max_steps` to end at.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     # On a CPU, unfused AdamW takes a quarter of a small codec's step. Mixed precision wants to clip gradients itself.
@@ -31,5 +74,10 @@ def adam(module: LightningModule, learning_rate: float, betas: tuple[float, floa
         progress = min(1.0, max(0, step - warmup_steps) / max(1, total - warmup_steps))
         return warm * 0.5 * (1 + math.cos(math.pi * progress))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    if decay == "plateau":
+        schedule = WarmUpThenPlateau(optimizer, warmup_steps)
+    else:
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step",
+                                                        # Lightning would step it after the step's checkpoint.
+                                                        "reduce_on_plateau": False}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from diffsound.checkpoint import Checkpointed
 from diffsound.text_encoder.condition import Condition, NullCondition
@@ -64,6 +65,13 @@ class TokenDecoder(Checkpointed, LightningModule):
                              f"{data.codec_fingerprint}: tokenize with the first codec, or start without ckpt_path "
                              "and start_from")
         self.facts = {**self.facts, "codec": data.codec_fingerprint, "columns": data.columns}
+
+    def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Tensor | None) -> None:
+        """A plateau is one of the step's loss averaged over processes, so that all of them keep the same rate."""
+        if isinstance(scheduler, ReduceLROnPlateau):
+            loss = self.trainer.callback_metrics["train/loss"].clone()  # reduced in place
+            metric = self.trainer.strategy.reduce(loss, reduce_op="mean")
+        super().lr_scheduler_step(scheduler, metric)
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         super().on_load_checkpoint(checkpoint)

@@ -1,9 +1,10 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
-from diffsound.optimizer import adam
+from diffsound.optimizer import WarmUpThenPlateau, adam
 
 
 def rates(max_steps, steps, **options):
@@ -33,3 +34,81 @@ def test_cosine_ends_at_zero_and_never_rises_after_warm_up():
 def test_cosine_without_an_end_is_refused():
     with pytest.raises(ValueError, match="needs trainer.max_steps"):
         rates(-1, 1, decay="cosine")
+
+
+def plateau(rate=1.0, warmup_steps=0, **options):
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), rate)
+    return optimizer.param_groups[0], WarmUpThenPlateau(optimizer, warmup_steps, **options)
+
+
+def test_warm_up_before_a_plateau_starts_at_its_own_rate_and_ignores_the_loss():
+    group, schedule = plateau(warmup_steps=4, start_rate=0.2, patience=0)
+    seen = [group["lr"]]
+    for _ in range(4):
+        schedule.step(1.0)
+        seen.append(group["lr"])
+    assert seen == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    schedule.step(1.0)  # the first loss that counts is the best so far, however large
+    assert group["lr"] == pytest.approx(1.0)
+    schedule.step(1.0)
+    assert group["lr"] == pytest.approx(0.5)
+
+
+def test_warm_up_never_falls():
+    group, schedule = plateau(rate=1e-6, warmup_steps=3)
+    schedule.step(1.0)
+    assert group["lr"] == 1e-6
+
+
+@pytest.mark.parametrize(("loss", "rate"), [(0.89, 1.0), (0.91, 0.5)])
+def test_less_than_a_tenth_better_is_no_improvement(loss, rate):
+    group, schedule = plateau(patience=1)
+    for each in (1.0, loss, loss):
+        schedule.step(each)
+    assert group["lr"] == pytest.approx(rate)
+
+
+def test_the_rate_has_a_floor():
+    group, schedule = plateau(patience=0, min_rate=0.2)
+    for _ in range(9):
+        schedule.step(1.0)
+    assert group["lr"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("stop", [2, 5, 9])
+def test_a_resumed_plateau_goes_on_as_if_it_had_never_stopped(stop):
+    losses = torch.rand(14, generator=torch.Generator().manual_seed(0)).tolist()
+    options = {"warmup_steps": 3, "start_rate": 0.1, "patience": 1}
+    group, schedule = plateau(**options)
+    expected = []
+    for loss in losses:
+        schedule.step(loss)
+        expected.append(group["lr"])
+    _, stopped = plateau(**options)
+    for loss in losses[:stop]:
+        stopped.step(loss)
+    group, resumed = plateau(**options)
+    resumed.load_state_dict(stopped.state_dict())
+    group["lr"] = expected[stop - 1]  # as the optimizer's own state does
+    for loss, rate in zip(losses[stop:], expected[stop:], strict=True):
+        resumed.step(loss)
+        assert group["lr"] == rate
+
+
+@pytest.mark.golden
+def test_the_published_schedule(golden):
+    tensors, settings = golden("k_schedule_ema")
+    rule = settings["scheduler"]
+    assert rule["threshold_mode"] == "rel"
+    group, schedule = plateau(rule["warmup_lr"], rule["warmup"], start_rate=settings["base_lr"], factor=rule["factor"],
+                              patience=rule["patience"], threshold=rule["threshold"], min_rate=rule["min_lr"])
+    assert group["lr"] == settings["base_lr"]
+    rate, best, bad = [], [], []
+    for loss in tensors["loss"]:
+        schedule.step(loss)
+        rate.append(group["lr"])
+        best.append(min(schedule.best, 1e30))  # stands for infinity
+        bad.append(schedule.num_bad_epochs)
+    for mine, name in [(rate, "lr_after_step"), (best, "best")]:
+        torch.testing.assert_close(torch.tensor(mine, dtype=torch.float64), tensors[name], rtol=1e-12, atol=0)
+    assert bad == tensors["bad"].tolist()

@@ -58,6 +58,12 @@ def test_the_matrix_is_one_line(kind, tmp_path, capsys):
     assert transition["init_args"]["codebook_size"] == 256
 
 
+@pytest.mark.parametrize(("stage", "part"), [("diffusion", "decoder"), ("autoregressive", "autoregressive")])
+def test_the_published_learning_rate_is_one_line(stage, part, capsys):
+    out = parse(capsys, ROOT / "recipes/audiocaps.yaml", stage, f"--{part}.init_args.decay", "plateau")
+    assert yaml.safe_load(out)["model"]["init_args"]["decay"] == "plateau"
+
+
 def test_a_number_is_written_once(capsys):
     out = parse(capsys, ROOT / "recipes/scenes.yaml", "diffusion", "--num_timesteps", "7", "--mel.n_mels", "64")
     model = out[out.index("\nmodel:"):]

@@ -32,7 +32,7 @@ class Autoregressive(TokenDecoder):
 
     def __init__(self, text_encoder: TextEncoder, network: GPT, text_dropout: float = 0.1,
                  learning_rate: float = 1e-4, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.01,
-                 warmup_steps: int = 1000, decay: Literal["constant", "cosine"] = "constant") -> None:
+                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant") -> None:
         super().__init__(text_encoder, network.codebook_size, network.rows, network.max_columns, text_dropout)
         if network.condition_width != text_encoder.width:
             raise ValueError(f"the network has condition_width {network.condition_width}, the text encoder "

@@ -36,7 +36,7 @@ class DiscreteDiffusion(TokenDecoder):
     def __init__(self, text_encoder: TextEncoder, denoiser: Denoiser, transition: Transition,
                  loss: VariationalBound | CrossEntropy, timesteps: Timesteps, text_dropout: float = 0.1,
                  learning_rate: float = 4.5e-4, betas: tuple[float, float] = (0.9, 0.96), weight_decay: float = 4.5e-2,
-                 warmup_steps: int = 1000, decay: Literal["constant", "cosine"] = "constant") -> None:
+                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant") -> None:
         super().__init__(text_encoder, denoiser.codebook_size, denoiser.rows, denoiser.max_columns, text_dropout)
         for name, expected, others in [
             ("codebook_size", denoiser.codebook_size, {"transition": transition.codebook_size}),

@@ -26,13 +26,15 @@ class CLIPTextEncoder(TextEncoder):
         pretrained: where open_clip downloads weights if there is no `path`: one of its tags, or `hf-hub:owner/name`.
         attend_padding: pad every text to `max_tokens` with id 0 and pass the padding on as if it were text. The
             published models were trained so.
+        pooled: one vector a text instead, as in the published autoregressive baseline: the last layer at the end token,
+            projected, not scaled.
     Raises:
         ValueError: if there are no weights, or if they do not fit `model`.
     """
 
     def __init__(self, model: str = "ViT-B-32-quickgelu", path: str | None = None, pretrained: str | None = "openai",
                  trainable: bool = False, attend_padding: bool = False, max_tokens: int = 77,
-                 cache_size: int = 8192) -> None:
+                 cache_size: int = 8192, pooled: bool = False) -> None:
         import open_clip
         from open_clip.transformer import QuickGELU, TextTransformer
 
@@ -43,16 +45,17 @@ class CLIPTextEncoder(TextEncoder):
                              "use one like 'ViT-B-32-quickgelu', 'ViT-B-32' or 'ViT-L-14-quickgelu'")
         file = _local_file(path) if path else _download(model, pretrained)
         activation = QuickGELU if config.get("quick_gelu") else torch.nn.GELU
-        tower = TextTransformer(**config["text_cfg"], output_dim=None, act_layer=activation)
+        projection = config["embed_dim"] if pooled else None
+        tower = TextTransformer(**config["text_cfg"], output_dim=projection, act_layer=activation)
         if not 2 <= max_tokens <= tower.context_length:
             raise ValueError(f"text_encoder.init_args.max_tokens {max_tokens} must be in 2..{tower.context_length} "
                              f"for {model}")
-        super().__init__(tower.width, max_tokens, trainable, cache_size)
-        self.attend_padding = attend_padding
+        super().__init__(projection or tower.width, max_tokens, trainable, cache_size)
+        self.attend_padding, self.pooled = attend_padding, pooled
         self.tokenizer = open_clip.SimpleTokenizer()
         self.tower = tower
         try:
-            self.tower.load_state_dict(_text_weights(file))
+            self.tower.load_state_dict(_text_weights(file, pooled))
         except RuntimeError as error:
             raise ValueError(f"{file} does not fit text_encoder.init_args.model {model!r}: "
                              f"{' '.join(str(error).split())[:300]}") from error
@@ -68,7 +71,11 @@ class CLIPTextEncoder(TextEncoder):
         x = self.tower.token_embedding(ids) + self.tower.positional_embedding[:length]
         # Causal: what comes before the padding never sees it.
         x = self.tower.transformer(x, attn_mask=self.tower.attn_mask[:length, :length])
-        return F.normalize(self.tower.ln_final(x), dim=-1)
+        x = self.tower.ln_final(x)
+        if self.pooled:
+            end = ids.argmax(-1)  # the end token has the highest id
+            return (x[torch.arange(len(x), device=x.device), end] @ self.tower.text_projection)[:, None]
+        return F.normalize(x, dim=-1)
 
 
 def _local_file(path: str) -> Path:
@@ -103,8 +110,8 @@ def _download(model: str, pretrained: str | None) -> Path:
                          f"fetch its open_clip_model.safetensors elsewhere and {where}") from error
 
 
-def _text_weights(file: Path) -> dict[str, Tensor]:
-    """State dict of the text tower in `file`, in float32, whichever library wrote it."""
+def _text_weights(file: Path, projection: bool) -> dict[str, Tensor]:
+    """State dict of the text tower in `file`, with its `projection` or not, in float32, whichever library wrote it."""
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -121,11 +128,13 @@ def _text_weights(file: Path) -> dict[str, Tensor]:
     if "final_layer_norm.weight" in state:
         state = _from_transformers(state)
     prefixes = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.")
+    if projection:
+        prefixes += ("text_projection",)
     return {name: value.float() for name, value in state.items() if name.startswith(prefixes)}
 
 
 def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of transformers' `CLIPTextModel` under open_clip's names."""
+    """The weights of transformers' `CLIPTextModel`, with projection or not, under open_clip's names."""
     names = {"embeddings.token_embedding.": "token_embedding.", "final_layer_norm.": "ln_final.",
              "embeddings.position_embedding.weight": "positional_embedding",
              "encoder.layers.": "transformer.resblocks.", ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.",
@@ -137,6 +146,8 @@ def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
             continue  # stacked under q_proj
         if ".q_proj." in name:
             value = torch.cat([state[name.replace("q_proj", f"{part}_proj")] for part in "qkv"])
+        if name == "text_projection.weight":
+            name, value = "text_projection", value.T
         for old, new in names.items():
             name = name.replace(old, new)
         result[name] = value

@@ -49,7 +49,10 @@ class TextEncoder(Checkpointed, LightningModule):
         raise NotImplementedError
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, S, width) embeddings of ids (B, S); `mask` (B, S) is true at tokens and false at padding, which is 0."""
+        """(B, S, width) embeddings of ids (B, S), or (B, 1, width) if a text becomes one vector.
+
+        `mask` (B, S) is true at tokens and false at padding, which is 0.
+        """
         raise NotImplementedError
 
     def token_ids(self, texts: list[str]) -> tuple[Tensor, Tensor]:
@@ -88,7 +91,9 @@ class TextEncoder(Checkpointed, LightningModule):
 
     def _encode(self, texts: list[str]) -> Condition:
         ids, mask = self.token_ids(texts)
-        return Condition(self.embed(ids, mask).float().masked_fill(~mask[..., None], 0), mask)
+        embeddings = self.embed(ids, mask).float()
+        mask = mask[:, :embeddings.shape[1]]  # every text has a first token, so one vector is always real
+        return Condition(embeddings.masked_fill(~mask[..., None], 0), mask)
 
     def _encode_cached(self, texts: list[str]) -> Condition:
         missing = [text for text in dict.fromkeys(texts) if text not in self._cache]

@@ -1,0 +1,127 @@
+"""Distances between what was made and real sounds, from the logits or features that a judge gives for every clip.
+
+The formulas and random draws of yangdongchao/Text-to-sound-Synthesis `Codebook/evaluation/metrics` (which has them from
+torch-fidelity), in float64. They depend on the judge: compare only numbers of the same judge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def kl_divergence(made: Tensor, real: Tensor, epsilon: float = 1e-6) -> float:
+    """How far the classes heard in each clip made are from those heard in the real clip it belongs to.
+
+    The mean over clips of KL(real || made), in nats, and not the other way round.
+
+    Args:
+        made: (N * S, C) logits; S clips made for every real one stand together, in the order of `real`.
+        real: (N, C) logits.
+        epsilon: added to the probabilities of `made` inside the logarithm, as published.
+    Raises:
+        ValueError: if the rows of `made` are no multiple of those of `real`, or the classes differ.
+    """
+    _check(made, real)
+    samples, rest = divmod(len(made), len(real))
+    if samples < 1 or rest:
+        raise ValueError(f"{len(made)} clips made for {len(real)} real ones: expected as many for each of them")
+    made, real = made.double(), real.double().repeat_interleave(samples, 0)
+    difference = real.log_softmax(1) - (made.softmax(1) + epsilon).log()
+    return (real.softmax(1) * difference).sum(1).mean().item()
+
+
+def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[float, float]:
+    """Are single clips clear, and all together varied? exp of the mean KL(p(class | clip) || p(class)).
+
+    arXiv:1606.03498. From 1 (all clips alike) to C (each clip one class, all classes as often).
+
+    Args:
+        logits: (N, C).
+        splits: parts that are scored each by itself.
+        seed: of the order in which clips are dealt to the parts; None keeps them as they are.
+    Returns:
+        Mean and standard deviation over the parts.
+    Raises:
+        ValueError: if there are fewer clips than `splits`.
+    """
+    if not 1 <= splits <= len(logits):
+        raise ValueError(f"{len(logits)} clips cannot be dealt to {splits} splits")
+    if seed is not None:
+        logits = logits[_numpy_generator(seed).permutation(len(logits))]
+    bounds = [part * len(logits) // splits for part in range(splits + 1)]
+    scores = []
+    for first, last in zip(bounds, bounds[1:], strict=False):
+        log_p = logits[first:last].double().log_softmax(1)
+        p = log_p.exp()
+        scores.append((p * (log_p - p.mean(0).log())).sum(1).mean().exp().item())
+    return float(np.mean(scores)), float(np.std(scores))
+
+
+def frechet_distance(made: Tensor, real: Tensor) -> float:
+    """Squared distance between two sets of features, each taken for a Gaussian: the FID of arXiv:1706.08500.
+
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), with unbiased covariances. It is too large for small sets, and most of
+    all for fewer clips than D: compare only sets of the same size.
+
+    Args:
+        made: (N, D) features.
+        real: (M, D) features.
+    Raises:
+        ValueError: if a set has fewer than 2 rows, or the widths differ.
+    """
+    _check(made, real)
+    if min(len(made), len(real)) < 2:
+        raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no Frechet distance: a covariance "
+                         "needs at least 2 of each")
+    made, real = made.double(), real.double()
+    # With S = R^T R, tr (S1 S2)^(1/2) is the sum of the singular values of R1 R2^T: no matrix root, whatever the rank.
+    root_made, root_real = (torch.linalg.qr(x - x.mean(0), mode="r").R / (len(x) - 1) ** 0.5 for x in (made, real))
+    cross = torch.linalg.svdvals(root_made @ root_real.T).sum()
+    spread = root_made.square().sum() + root_real.square().sum() - 2 * cross
+    return ((made.mean(0) - real.mean(0)).square().sum() + spread).item()
+
+
+def kernel_distance(made: Tensor, real: Tensor, subsets: int = 100, subset_size: int = 1000,
+                    seed: int = 2020) -> tuple[float, float]:
+    """Unbiased squared maximum mean discrepancy of the kernel (x y / D + 1)^3: the KID of arXiv:1801.01401.
+
+    Needs no Gaussian, and is right on average for small sets too; about 0 (also below) if both are drawn alike.
+
+    Args:
+        made: (N, D) features.
+        real: (M, D) features.
+        subsets, subset_size: how many random subsets of how many rows of each set are compared.
+        seed: of the subsets.
+    Returns:
+        Mean and standard deviation over the subsets.
+    Raises:
+        ValueError: if a set has fewer than `subset_size` rows, or that is less than 2, or the widths differ.
+    """
+    _check(made, real)
+    if not 2 <= subset_size <= min(len(made), len(real)):
+        raise ValueError(f"subset_size {subset_size} does not fit {len(made)} clips made and {len(real)} real ones: "
+                         f"expected 2 to {min(len(made), len(real))}")
+    generator = _numpy_generator(seed)
+    distances = []
+    for _ in range(subsets):
+        x, y = (each[generator.choice(len(each), subset_size, replace=False)].double() for each in (made, real))
+        between = _kernel(x, y).mean()
+        within = [(k.sum() - k.trace()) / (subset_size * (subset_size - 1)) for k in (_kernel(x, x), _kernel(y, y))]
+        distances.append((within[0] + within[1] - 2 * between).item())
+    return float(np.mean(distances)), float(np.std(distances))
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _numpy_generator(seed: int) -> np.random.RandomState:
+    return np.random.RandomState(seed)  # NumPy's old generator, as published
+
+
+def _check(made: Tensor, real: Tensor) -> None:
+    if made.ndim != 2 or real.ndim != 2 or made.shape[1] != real.shape[1] or not len(real):
+        raise ValueError(f"clips made have shape {tuple(made.shape)}, real ones {tuple(real.shape)}: expected rows of "
+                         "the same width, one a clip, from the same judge")
