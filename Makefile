@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict train-text-encoder train-tagger score
+        train-autoregressive predict train-text-encoder train-tagger score ablation
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,3 +61,6 @@ train-tagger: $(READY)  ## the judge of scenes
 
 score: $(READY)  ## what the judge hears in test scenes: events, their order, their number
 	$(BIN)/diffsound test $(call STAGE,score)
+
+ablation: $(READY)  ## three matrices, the baseline and all samplers compared: out/ablation/ablation.md
+	$(BIN)/diffsound ablation --recipe $(RECIPE) $(ARGS)

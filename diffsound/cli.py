@@ -20,6 +20,7 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
 other verbs:
   manifest   list the clips of a data set folder in the file that recipes read
   demo       train the whole chain on procedural scenes and make a page of clips
+  ablation   every corruption, the baseline and every sampler on the same data, budget and seeds: one table
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
 diffsound --version the version.
@@ -40,7 +41,7 @@ def main(args: list[str] | None = None) -> int:
 
         print(version("diffsound"))
         return 0
-    if verb not in (*RECIPE_VERBS, "manifest", "demo"):
+    if verb not in (*RECIPE_VERBS, "manifest", "demo", "ablation"):
         print(f"diffsound: there is no verb {verb!r}; diffsound --help lists them", file=sys.stderr)
         return 2
     try:
@@ -52,10 +53,14 @@ def main(args: list[str] | None = None) -> int:
             from diffsound.data.manifest_cli import main as run_manifest
 
             run_manifest(rest)
-        else:
+        elif verb == "demo":
             from diffsound.demo import main as run_demo
 
             run_demo(rest)
+        else:
+            from diffsound.ablation import main as run_ablation
+
+            run_ablation(rest)
     except KeyboardInterrupt:
         print("diffsound: stopped", file=sys.stderr)
         return 130

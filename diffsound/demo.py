@@ -9,9 +9,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from diffsound.callbacks.clip_writer import clip_name
-from diffsound.checkpoint import read_checkpoint
 from diffsound.demo_page import SENTENCES, write_page
-from diffsound.recipe import run
+from diffsound.recipe import fit_once, run
 
 RECIPE = Path("recipes/scenes.yaml")
 STAGES = {  # stage: (verb, what is said)
@@ -44,15 +43,14 @@ def main(args: list[str]) -> None:
         print(f"\n[{number}/{len(STAGES)}] {purpose} ({stage})", flush=True)
         command = ["--config", str(RECIPE), "--config", f"configs/stage/{stage}.yaml", "--runs", str(runs),
                    "--prompts.init_args.file", str(prompts), *extra]
+        start = time.perf_counter()
         if verb == "fit":
             checkpoint = folder / stage / "last.ckpt"
-            if checkpoint.is_file() and not options.fresh:
-                if read_checkpoint(checkpoint)["facts"]["steps"] >= recipe.train[stage].max_steps:
-                    print("done before; --fresh trains it again")
-                    continue
-                command += ["--ckpt_path", str(checkpoint)]
-        start = time.perf_counter()
-        run(verb, command)
+            if not fit_once(command, checkpoint, recipe.train[stage].max_steps, options.fresh):
+                print("done before; --fresh trains it again")
+                continue
+        else:
+            run(verb, command)
         seconds[stage] = time.perf_counter() - start
     clips = [folder / "clips" / f"{clip_name(index, text)}.json" for index, text in enumerate(SENTENCES)]
     page = write_page(options.out, folder / "vqvae" / "last.ckpt", folder / "vocoder" / "last.ckpt", clips, seconds)

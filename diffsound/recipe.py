@@ -136,6 +136,20 @@ def run(verb: str, args: list[str]) -> None:
         raise ValueError(_essence(str(error))) from error
 
 
+def fit_once(args: list[str], checkpoint: Path, steps: int, fresh: bool = False) -> bool:
+    """`fit`, unless `checkpoint` has `steps` steps: goes on from it where there is one, begins anew if `fresh`.
+
+    Returns:
+        whether there was anything to train.
+    """
+    if checkpoint.is_file() and not fresh:
+        if read_checkpoint(checkpoint)["facts"]["steps"] >= steps:
+            return False
+        args = [*args, "--ckpt_path", str(checkpoint)]
+    run("fit", args)
+    return True
+
+
 def _quiet() -> None:
     """Silence advice that does not concern a recipe's user."""
     for text in ("LightningCLI's args parameter", "does not have many workers", "LeafSpec",

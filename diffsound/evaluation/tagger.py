@@ -107,7 +107,12 @@ class EventTagger(Checkpointed, LightningModule):
     @torch.no_grad()
     def listen(self, waveform: Tensor) -> list[list[Event]]:
         """The timeline heard in each clip of `waveform` (B, N), by onset."""
-        sounds, begins = (logits.sigmoid().cpu() for logits in self(self.log_mel(waveform)))
+        return self.listen_to_mel(self.log_mel(waveform))
+
+    @torch.no_grad()
+    def listen_to_mel(self, mel: Tensor) -> list[list[Event]]:
+        """The same from log-mels (B, n_mels, frames)."""
+        sounds, begins = (logits.sigmoid().cpu() for logits in self(mel))
         return [timeline(*one, self.classes, self.frame_seconds) for one in zip(sounds, begins, strict=True)]
 
     @property
