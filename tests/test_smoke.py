@@ -22,34 +22,7 @@ from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
 
 ROOT = Path(__file__).parents[1]
-TINY = """
-frames: 64
-max_columns: 4
-codebook_size: 16
-num_timesteps: 8
-condition_width: 16
-vqvae:
-  init_args:
-    encoder: {init_args: &size {channels: 8, z_channels: 8}}
-    decoder: {init_args: *size}
-    quantizer: {init_args: {levels: [4, 4]}}
-    embed_dim: 2
-text_encoder: {init_args: {layers: 1}}
-decoder: {init_args: {denoiser: {init_args: {layers: 1, width: 16, heads: 2}}}}
-autoregressive: {init_args: {network: {init_args: {layers: 1, width: 16, heads: 2}}}}
-vocoder: {init_args: {generator: {init_args: {channels: 2, residual_layers: 1}}}}
-text_to_sound: {init_args: {sampler: {init_args: {num_steps: 3, guidance_scale: 2.0, top_r: 0.9}}}}
-audio: {init_args: {num_train: 16, num_val: 8, num_test: 4, num_workers: 0}}
-train:
-  vqvae: {max_steps: 4, batch_size: 8, validate_every: 2}
-  vocoder: {max_steps: 2, batch_size: 4, validate_every: 2}
-  text_encoder: {max_steps: 2, batch_size: 8, validate_every: 2}
-  pretrain: {max_steps: 2, batch_size: 8, validate_every: 2}
-  diffusion: {max_steps: 4, batch_size: 8, validate_every: 2}
-  autoregressive: {max_steps: 2, batch_size: 8, validate_every: 2}
-  tagger: {max_steps: 2, batch_size: 8, validate_every: 2}
-trainer: {enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, log_every_n_steps: 1}
-"""
+TINY = Path(__file__).with_name("tiny.yaml").read_text()
 
 
 @pytest.fixture(scope="module")
