@@ -19,6 +19,7 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
 
 other verbs:
   manifest   list the clips of a data set folder in the file that recipes read
+  import-original   turn the published checkpoints of the original Diffsound into a bundle
   demo       train the whole chain on procedural scenes and make a page of clips
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
@@ -40,7 +41,7 @@ def main(args: list[str] | None = None) -> int:
 
         print(version("diffsound"))
         return 0
-    if verb not in (*RECIPE_VERBS, "manifest", "demo"):
+    if verb not in (*RECIPE_VERBS, "manifest", "import-original", "demo"):
         print(f"diffsound: there is no verb {verb!r}; diffsound --help lists them", file=sys.stderr)
         return 2
     try:
@@ -52,6 +53,10 @@ def main(args: list[str] | None = None) -> int:
             from diffsound.data.manifest_cli import main as run_manifest
 
             run_manifest(rest)
+        elif verb == "import-original":
+            from diffsound.original.import_cli import main as run_import
+
+            run_import(rest)
         else:
             from diffsound.demo import main as run_demo
 

@@ -13,6 +13,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffsound.autoregressive import Autoregressive, AutoregressiveSampler
+from diffsound.bundle import read_bundle
 from diffsound.checkpoint import fingerprint, load_module
 from diffsound.diffusion import DiscreteDiffusion, Sampler
 from diffsound.mel import MelSettings
@@ -88,6 +89,22 @@ class TextToSound(LightningModule):
             if not isinstance(part, kinds[name]):
                 raise ValueError(f"text_to_sound.init_args.{name}: {path} is a checkpoint of {type(part).__name__}")
         model = cls(**parts, sampler=sampler, columns=columns)
+        if isinstance(model.vocoder, MelGAN):
+            model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
+        return model
+
+    @classmethod
+    def from_bundle(cls, path: str, sampler: Sampler | AutoregressiveSampler | None = None,
+                    columns: int | None = None) -> TextToSound:
+        """The system in the bundle folder `path`, with the bundle's own sampler and clip length unless given.
+
+        Raises:
+            FileNotFoundError: if there is no bundle.
+            ValueError: if it is damaged, or the sampler or the columns do not fit.
+        """
+        bundle = read_bundle(path)
+        model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
+                    bundle.columns if columns is None else columns)
         if isinstance(model.vocoder, MelGAN):
             model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
         return model
