@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def read_plain(path: str | os.PathLike) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError("there is no such file")
     try:
-        with torch.serialization.safe_globals([(Inert, name) for name in NAMED]):
+        with torch.serialization.safe_globals([(Inert, name) for name in NAMED]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles by other Pythons: they are read or refused
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a broken pickle can fail in any way
         if match := re.search(r"GLOBAL ([\w.]+)", str(error)):

@@ -47,7 +47,8 @@ clip = TextToSound.from_bundle("{folder}")(["a dog barks"], seeds=[0])[0]
 """
 ORIGINALS = """\
 - The transition has `original: true`: it shares what is redrawn among K + 1 classes and gives the mask a weight in the
-  posterior, as the code did that trained these weights. In bundle.yaml, `original: false` is the corrected process.
+  posterior, as the code did that trained these weights. The corrected process is `original: false` in bundle.yaml,
+  without the decoder's `fingerprint`, which is of the settings as imported.
 - The denoiser has `positions: original`: those of a row-major grid, though the tokens are time-major. The weights
   learned it so; another value does not fit them.
 - The text encoder attends to padding, and runs in float32 where the original ran in float16.

@@ -88,10 +88,10 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
             states, rest = read_published(vqvae, "a VQ-VAE")
             weights, dropped = keys.sort(states["state_dict"], keys.CODEC, keys.CODEC_DROPS)
             accounts.insert(0, Account("--vqvae", vqvae, len(states["state_dict"]), len(weights), dropped, rest))
+            codec = build_codec(weights, melgan.mel)
             _check_codec(weights, codec_weights, diffusion)
             account.drop({"codec, the same as in --vqvae": list(codec_weights)}, "content_codec.")
             account.kept -= len(codec_weights)
-            codec = build_codec(weights, melgan.mel)
     if codec.codebook_size != decoder.codebook_size:
         raise ValueError(f"--diffusion {diffusion}: the codec has {codec.codebook_size} codes, the denoiser "
                          f"{decoder.codebook_size}: they are not of one training")

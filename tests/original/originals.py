@@ -55,7 +55,8 @@ def diffusion_shapes(codes: int, steps: int, rows: int, columns: int, layers: in
     for i in range(layers):
         block = f"transformer.blocks.{i}"
         for name in ("ln1", "ln1_1"):
-            shapes |= linear(f"{block}.{name}.linear", 2 * width, width) | {f"{block}.{name}.emb.weight": [steps, width]}
+            shapes[f"{block}.{name}.emb.weight"] = [steps, width]
+            shapes |= linear(f"{block}.{name}.linear", 2 * width, width)
         for name in ("key", "query", "value", "proj"):
             from_text = name in ("key", "value")
             shapes |= {**linear(f"{block}.attn1.{name}", width, width),
@@ -88,12 +89,12 @@ def orders(rows: int, columns: int) -> dict[str, Tensor]:
 
 def random(shapes: Shapes, scale: float = 0.3) -> dict[str, Tensor]:
     """Random weights; those of CLIP's linear maps in float16, as they are in the files."""
-    state = {}
-    for name, shape in shapes.items():
-        value = torch.empty(shape).uniform_(-scale, scale)
-        half = "condition_emb" in name and ("attn" in name or "mlp" in name or "text_projection" in name)
-        state[name] = value.half() if half else value
-    return state
+    return {name: torch.empty(shape).uniform_(-scale, scale).to(dtype(name)) for name, shape in shapes.items()}
+
+
+def dtype(name: str) -> torch.dtype:
+    half = "condition_emb" in name and ("attn" in name or "mlp" in name or "text_projection" in name)
+    return torch.float16 if half else torch.float32
 
 
 def codec_state(codes: int, embed_dim: int) -> dict[str, Tensor]:

@@ -38,8 +38,15 @@ def published(name):
     return json.loads(path.read_text())
 
 
+def filled(shapes):
+    """Another number in every tensor, which takes no time at this size."""
+    return {name: torch.full(shape, (i % 1000 + 1) / 1024, dtype=originals.dtype(name))
+            for i, (name, shape) in enumerate(shapes.items())}
+
+
 def run(code, *arguments):
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -53,16 +60,16 @@ def test_the_small_originals_of_the_other_tests_are_like_the_published_ones():
     assert module == ema
     halves = {name for name in json.loads((FOLDER / "diffusion_non_float32_dtypes.json").read_text())
               if name.startswith("transformer.")}
-    small = originals.random(originals.diffusion_shapes(**originals.PUBLISHED | {"layers": 0, "vocabulary": 1}))
-    assert {f"transformer.{name}" for name, value in small.items() if value.dtype == torch.float16} == halves
+    assert {f"transformer.{name}" for name in module if originals.dtype(name) == torch.float16} == halves
 
 
 def test_every_published_key_is_accounted_for_within_8_gb(tmp_path):
-    vqvae, ema = published("vqvae"), published("diffusion_ema")
-    states = {"codec": originals.random(vqvae, 0.05), "vocoder": originals.random(published("melgan"), 0.05),
-              "order": originals.orders(5, 53)}
-    states["module"] = originals.random(ema, 0.05) | originals.schedule(256, 100)
-    states["ema"] = {name: value.clone() + (value.dim() > 1) * 0.01 for name, value in states["module"].items()}
+    vqvae = published("vqvae")
+    states = {"codec": filled(vqvae), "vocoder": filled(published("melgan")), "order": originals.orders(5, 53),
+              "module": filled(published("diffusion_ema")) | originals.schedule(256, 100)}
+    # The average differs where it is small, and shares the large tensors: half the time of writing.
+    states["ema"] = {name: value + 0.5 if value.dim() == 1 and not name.startswith("log_") else value
+                     for name, value in states["module"].items()}
     losses = {name: states["codec"].pop(name) for name in vqvae if name.startswith("loss.")}
     files = originals.write(tmp_path, states)
     contents = originals.lightning(states["codec"])
@@ -74,7 +81,8 @@ def test_every_published_key_is_accounted_for_within_8_gb(tmp_path):
     peak = int(out.split("peak")[1]) / 1e6
     print(f"{peak:.2f} GB")
     assert peak < 8
-    for line in ("398 tensors, 343 kept", "55 left out: losses", "1779 tensors, 680 kept", "126 tensors, 126 kept"):
+    for line in ("398 tensors, 343 kept", "55 left out: losses", f"{1062 + 717} tensors, 689 kept",
+                 "126 tensors, 126 kept"):
         assert line in out
 
     expected = {"text_encoder": {}, "decoder": {"null.embedding": torch.zeros(512)}, "codec": states["codec"],
