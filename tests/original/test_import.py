@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from conftest import state_dict_of
+from conftest import ROOT, state_dict_of
 from originals import CODEC, MELGAN, SMALL, original_states, schedule, write
 
 from diffsound import TextToSound
@@ -204,3 +204,14 @@ def test_the_corrected_process_is_one_word_away(states, tmp_path):
     model = TextToSound.from_bundle(str(tmp_path / "bundle"))
     assert not model.decoder.transition.original
     assert model(TEXTS[:1], SEEDS[:1])[0].waveform.isfinite().all()
+
+
+def test_the_recipe_makes_clips_from_it(states, tmp_path):
+    assert main(arguments(write(tmp_path, states), tmp_path / "bundle")) == 0
+    (tmp_path / "prompts.txt").write_text("a dog barks\n")
+    assert main(["predict", "--config", str(ROOT / "recipes/original.yaml"), "--config",
+                 str(ROOT / "configs/stage/predict.yaml"), "--text_to_sound.init_args.path", str(tmp_path / "bundle"),
+                 "--text_to_sound.init_args.columns", "4", "--prompts.init_args.file", str(tmp_path / "prompts.txt"),
+                 "--runs", str(tmp_path / "runs"), "--trainer.accelerator", "cpu"]) == 0
+    clips = tmp_path / "runs" / "original" / "clips"
+    assert {file.suffix for file in clips.iterdir()} == {".wav", ".png", ".json"}
