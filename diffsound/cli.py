@@ -18,9 +18,9 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
   predict    make a clip of every prompt (stage predict)
 
 other verbs:
-  manifest   list the clips of a data set folder in the file that recipes read
-  import-original   turn the published checkpoints of the original Diffsound into a bundle
-  demo       train the whole chain on procedural scenes and make a page of clips
+  manifest         list the clips of a data set folder in the file that recipes read
+  import-original  turn the published checkpoints of the original Diffsound into a bundle
+  demo             train the whole chain on procedural scenes and make a page of clips
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
 diffsound --version the version.
