@@ -102,7 +102,8 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
         raise ValueError(f"--vocoder {vocoder}: it makes {melgan.mel.hop_length} samples of a frame, expected the hop "
                          f"of the published mels, {MelSettings().hop_length}")
     decoder.facts = {"codec": codec.fingerprint, "columns": decoder.max_columns}
-    return TextToSound(decoder, codec, melgan, AncestralSampler(top_r=TRUNCATION), decoder.max_columns), accounts
+    sampler = AncestralSampler(start="mask", top_r=TRUNCATION)
+    return TextToSound(decoder, codec, melgan, sampler, decoder.max_columns), accounts
 
 
 def _read_diffusion(path: Path, ema: bool) -> tuple[State, State, State, Account]:

@@ -52,7 +52,8 @@ def built_by_hand(states, diffusion="ema"):
     vocoder = MelGAN(MelSettings(), Generator(**MELGAN), mel_weight=1.0, fade_silence=False)
     vocoder.generator.load_state_dict(states["vocoder"])
     decoder.facts = {"codec": codec.fingerprint}
-    return TextToSound(decoder.eval(), codec.eval(), vocoder.eval(), AncestralSampler(top_r=0.85), s["columns"])
+    sampler = AncestralSampler(start="mask", top_r=0.85)
+    return TextToSound(decoder.eval(), codec.eval(), vocoder.eval(), sampler, s["columns"])
 
 
 @pytest.fixture(scope="module")
