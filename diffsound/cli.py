@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -18,15 +19,20 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
   predict    make a clip of every prompt (stage predict)
 
 other verbs:
-  manifest   list the clips of a data set folder in the file that recipes read
-  demo       train the whole chain on procedural scenes and make a page of clips
-  ablation   every corruption, the baseline and every sampler on the same data, budget and seeds: one table
+  manifest         list the clips of a data set folder in the file that recipes read
+  demo             train the whole chain on procedural scenes and make a page of clips
+  ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
+  import-original  turn the published checkpoints of the original Diffsound into a bundle
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
 diffsound --version the version.
 DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
+OTHER_VERBS = {  # whose module has a main(args)
+    "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
+    "import-original": "diffsound.original.import_cli",
+}
 
 
 def main(args: list[str] | None = None) -> int:
@@ -41,7 +47,7 @@ def main(args: list[str] | None = None) -> int:
 
         print(version("diffsound"))
         return 0
-    if verb not in (*RECIPE_VERBS, "manifest", "demo", "ablation"):
+    if verb not in (*RECIPE_VERBS, *OTHER_VERBS):
         print(f"diffsound: there is no verb {verb!r}; diffsound --help lists them", file=sys.stderr)
         return 2
     try:
@@ -49,18 +55,8 @@ def main(args: list[str] | None = None) -> int:
             from diffsound.recipe import run
 
             run(verb, rest)
-        elif verb == "manifest":
-            from diffsound.data.manifest_cli import main as run_manifest
-
-            run_manifest(rest)
-        elif verb == "demo":
-            from diffsound.demo import main as run_demo
-
-            run_demo(rest)
         else:
-            from diffsound.ablation import main as run_ablation
-
-            run_ablation(rest)
+            importlib.import_module(OTHER_VERBS[verb]).main(rest)
     except KeyboardInterrupt:
         print("diffsound: stopped", file=sys.stderr)
         return 130

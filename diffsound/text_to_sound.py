@@ -13,6 +13,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffsound.autoregressive import Autoregressive, AutoregressiveSampler
+from diffsound.bundle import read_bundle
 from diffsound.checkpoint import fingerprint, load_module
 from diffsound.diffusion import DiscreteDiffusion, Sampler
 from diffsound.mel import MelSettings
@@ -50,9 +51,10 @@ class TextToSound(LightningModule):
     def __init__(self, decoder: TokenDecoder, codec: VQVAE, vocoder: nn.Module,
                  sampler: Sampler | AutoregressiveSampler, columns: int) -> None:
         super().__init__()
-        if decoder.facts.get("codec") != codec.fingerprint:
+        of_codec = codec.fingerprint
+        if decoder.facts.get("codec") != of_codec:
             raise ValueError(f"the decoder was trained on tokens of codec {decoder.facts.get('codec')}, but the codec "
-                             f"is {codec.fingerprint}: use the checkpoint of that codec, or tokenize and train again")
+                             f"is {of_codec}: use the checkpoint of that codec, or tokenize and train again")
         if codec.mel != vocoder.mel:
             different = [f"mel.{name}: codec {value}, vocoder {getattr(vocoder.mel, name)}"
                          for name, value in vars(codec.mel).items() if getattr(vocoder.mel, name) != value]
@@ -69,8 +71,7 @@ class TextToSound(LightningModule):
             raise ValueError(f"columns is {columns}, this decoder makes 1 to {decoder.max_columns}")
         self.decoder, self.codec, self.vocoder = decoder, codec, vocoder
         self.sampler, self.columns = sampler, columns
-        self.fingerprints = {"decoder": fingerprint(decoder), "codec": codec.fingerprint,
-                             "vocoder": fingerprint(vocoder)}
+        self.fingerprints = {"decoder": fingerprint(decoder), "codec": of_codec, "vocoder": fingerprint(vocoder)}
 
     @classmethod
     def from_checkpoints(cls, decoder: str, codec: str, vocoder: str | GriffinLim,
@@ -88,6 +89,26 @@ class TextToSound(LightningModule):
             if not isinstance(part, kinds[name]):
                 raise ValueError(f"text_to_sound.init_args.{name}: {path} is a checkpoint of {type(part).__name__}")
         model = cls(**parts, sampler=sampler, columns=columns)
+        if isinstance(model.vocoder, MelGAN):
+            model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
+        return model
+
+    @classmethod
+    def from_bundle(cls, path: str, sampler: Sampler | AutoregressiveSampler | None = None,
+                    columns: int | None = None) -> TextToSound:
+        """The system in the bundle folder `path`, with the bundle's own sampler and clip length unless given.
+
+        Raises:
+            FileNotFoundError: if there is no bundle.
+            ValueError: if it is damaged, or the sampler or the columns do not fit.
+        """
+        bundle = read_bundle(path)
+        model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
+                    bundle.columns if columns is None else columns)
+        for name, expected in bundle.fingerprints.items():
+            if model.fingerprints[name] != expected:
+                raise ValueError(f"the {name} in the bundle {path} is not the one that was written ("
+                                 f"{model.fingerprints[name]}, expected {expected}): the files are damaged or mixed")
         if isinstance(model.vocoder, MelGAN):
             model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
         return model

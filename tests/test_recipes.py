@@ -1,5 +1,6 @@
 """Every recipe with every stage parses against the real signatures; nothing is loaded or trained."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,11 +25,19 @@ def parse(capsys, recipe, stage, *extra):
     return capsys.readouterr().out
 
 
+def has_parts(recipe, stage):
+    overlay = yaml.safe_load(stage.read_text())
+    named = re.findall(r"\$\{(\w+)\}", f"{overlay['model']} {overlay['data']}")
+    return set(named) <= yaml.safe_load(recipe.read_text()).keys()
+
+
 @pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipe_with_stage(recipe, stage, capsys):
     if stage.stem == "tagger" and recipe.stem != "scenes":
         pytest.skip("only scenes have timelines to train the judge on")
+    if not has_parts(recipe, stage):
+        pytest.skip("a recipe of a finished system has nothing to train")
     assert "class_path: diffsound." in parse(capsys, recipe, stage.stem)
 
 
@@ -37,6 +46,8 @@ def test_a_size_preset_means_the_same_over_every_recipe(preset, capsys):
     stage, part = ("vqvae", "encoder") if preset.parent.name == "vqvae" else ("diffusion", "denoiser")
     sizes = []
     for recipe in RECIPES:
+        if not has_parts(recipe, ROOT / f"configs/stage/{stage}.yaml"):
+            continue
         model = yaml.safe_load(parse(capsys, recipe, stage, "--config", str(preset)))["model"]
         sizes.append(model["init_args"][part]["init_args"])
     whole = yaml.safe_load(preset.read_text())["vqvae" if stage == "vqvae" else "decoder"]

@@ -1,15 +1,25 @@
-"""Names of the published weights and their names here, module by module."""
+"""Names of the published weights and their names here, module by module, and what of a file is left out, and why."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from torch import Tensor
 
 Rule = tuple[str, str]  # a pattern of original names, and the name here
+Drop = tuple[str, str]  # a pattern of original names that are left out, and why
 State = dict[str, Tensor]
 
+CODEC: list[Rule] = [(rf"{part}\.", f"{part}.")
+                     for part in ("encoder", "decoder", "quantize", "quant_conv", "post_quant_conv")]
+CODEC_DROPS: list[Drop] = [
+    (r"loss\.", "losses of its training (perceptual network, discriminator): they neither encode nor decode"),
+]
+MELGAN: list[Rule] = [(r"model\.(\d+)\.", r"model.\1.")]
+CLIP: list[Rule] = [(re.escape(part), part)
+                    for part in ("token_embedding.", "positional_embedding", "transformer.resblocks.", "ln_final.")]
+CLIP_DROPS: list[Drop] = [(r"text_projection$", "projection of CLIP's text: the condition is taken before it")]
 DENOISER: list[Rule] = [
     (r"content_emb\.emb\.", "code_embedding."),
     (r"content_emb\.height_emb\.", "row_embedding."),
@@ -27,6 +37,7 @@ DENOISER: list[Rule] = [
     (r"to_logits\.0\.", "norm."),
     (r"to_logits\.1\.", "head."),
 ]
+DENOISER_DROPS: list[Drop] = [(r"blocks\.\d+\.attn2\.mask$", "causal masks of the cross-attention: never used")]
 GPT: list[Rule] = [
     (r"tok_emb\.", "token_embedding."),
     (r"pos_emb$", "position_embedding"),
@@ -39,34 +50,75 @@ GPT: list[Rule] = [
     (r"ln_f\.", "norm."),
     (r"head\.", "head."),
 ]
+GPT_DROPS: list[Drop] = [(r"blocks\.\d+\.attn\.mask$", "causal masks: made anew")]
 
 
-def rename(state: State, rules: list[Rule], unused: Callable[[str], bool] = lambda name: False) -> State:
-    """`state` under the names of this package; names that are `unused` are left out.
+def under(theirs: str, entries: Iterable[tuple[str, str]], ours: str = "") -> list[tuple[str, str]]:
+    """Rules of a module for where it is a part: its names begin with `theirs` there, and with `ours` here."""
+    return [(re.escape(theirs) + pattern, ours + replacement) for pattern, replacement in entries]
+
+
+# The diffusion module: what the moving average holds.
+DIFFUSION: list[Rule] = [
+    *under("transformer.", DENOISER, "denoiser."),
+    *under("condition_emb.", CLIP, "text_encoder.tower."),
+    (r"Lt_history$", "timesteps.history"),
+    (r"Lt_count$", "timesteps.count"),
+]
+DIFFUSION_DROPS: list[Drop] = [
+    *under("transformer.", DENOISER_DROPS), *under("condition_emb.", CLIP_DROPS),
+    (r"log_(1_min_)?(cumprod_)?[abc]t$", "tables of the schedule: compared with those that the transition computes"),
+]
+# The whole diffusion file.
+SOLVER: list[Rule] = [*under("content_codec.", CODEC, "codec."), *under("transformer.", DIFFUSION, "decoder.")]
+SOLVER_DROPS: list[Drop] = [
+    *under("transformer.", DIFFUSION_DROPS),
+    (r"first_stage_permuter\.(forward|backward)_shuffle_idx$", "order of the tokens: compared with that of the codec"),
+]
+
+
+def sort(state: State, rules: list[Rule], drops: Iterable[Drop] = ()) -> tuple[State, dict[str, list[str]]]:
+    """`state` under the names of this package, and the names that are left out by reason.
 
     Raises:
-        ValueError: if a name fits no rule.
+        ValueError: if a name fits neither a rule nor a drop.
     """
-    result = {}
+    kept, dropped = {}, {}
     for name, value in state.items():
-        if unused(name):
-            continue
         for pattern, replacement in rules:
             if match := re.match(pattern, name):
-                result[match.expand(replacement) + name[match.end():]] = value
+                kept[match.expand(replacement) + name[match.end():]] = value
                 break
         else:
-            raise ValueError(f"the weight {name} {tuple(value.shape)} is not known")
-    return result
+            reasons = [reason for pattern, reason in drops if re.match(pattern, name)]
+            if not reasons:
+                raise ValueError(f"the weight {name} {tuple(value.shape)} is not known")
+            dropped.setdefault(reasons[0], []).append(name)
+    return kept, dropped
+
+
+def codec_weights(state: State) -> State:
+    """Weights of `VQVAE`."""
+    return sort(state, CODEC, CODEC_DROPS)[0]
+
+
+def melgan_weights(state: State) -> State:
+    """Weights of `Generator`."""
+    return sort(state, MELGAN)[0]
+
+
+def clip_weights(state: State) -> State:
+    """Weights of the `tower` of `CLIPTextEncoder`."""
+    return sort(state, CLIP, CLIP_DROPS)[0]
 
 
 def denoiser_weights(state: State) -> State:
-    """Weights of `Denoiser`; the original's attn2.mask was never used."""
-    return rename(state, DENOISER, lambda name: name.endswith("attn2.mask"))
+    """Weights of `Denoiser`."""
+    return sort(state, DENOISER, DENOISER_DROPS)[0]
 
 
 def gpt_weights(state: State) -> State:
-    """Weights of `GPT`; its masks are made anew."""
-    result = rename(state, GPT, lambda name: name.endswith("attn.mask"))
+    """Weights of `GPT`."""
+    result = sort(state, GPT, GPT_DROPS)[0]
     result["text_projection.weight"] = result["text_projection.weight"].squeeze(-1)  # a convolution of width 1
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 from pathlib import Path
@@ -20,7 +21,9 @@ class CLIPTextEncoder(TextEncoder):
     """Last layer of CLIP's text transformer at every token, each embedding scaled to length 1, no projection.
 
     Args:
-        model: a model name of open_clip. OpenAI's weights need QuickGELU, so `ViT-B-32-quickgelu`.
+        model: a model name of open_clip. OpenAI's weights need QuickGELU, so `ViT-B-32-quickgelu`. Or the sizes
+            {context_length, vocab_size, width, heads, layers, quick_gelu, embed_dim (if `pooled`)}: without a `path`
+            all weights are NaN then, until a bundle brings them.
         path: weights on this machine: a .safetensors or .pt state dict of open_clip, or a folder from the Hugging Face
             hub (open_clip's or transformers' layout). The image tower is skipped.
         pretrained: where open_clip downloads weights if there is no `path`: one of its tags, or `hf-hub:owner/name`.
@@ -32,18 +35,21 @@ class CLIPTextEncoder(TextEncoder):
         ValueError: if there are no weights, or if they do not fit `model`.
     """
 
-    def __init__(self, model: str = "ViT-B-32-quickgelu", path: str | None = None, pretrained: str | None = "openai",
-                 trainable: bool = False, attend_padding: bool = False, max_tokens: int = 77,
-                 cache_size: int = 8192, pooled: bool = False) -> None:
+    def __init__(self, model: str | dict[str, int | bool] = "ViT-B-32-quickgelu", path: str | None = None,
+                 pretrained: str | None = "openai", trainable: bool = False, attend_padding: bool = False,
+                 max_tokens: int = 77, cache_size: int = 8192, pooled: bool = False) -> None:
         import open_clip
         from open_clip.transformer import QuickGELU, TextTransformer
 
-        config = open_clip.get_model_config(model)
+        config = _sizes(model) if isinstance(model, dict) else open_clip.get_model_config(model)
         if config is None or not set(config["text_cfg"]) <= _PLAIN:
             raise ValueError(f"text_encoder.init_args.model {model!r} is not an open_clip model with a plain "
                              "CLIP text tower: "
                              "use one like 'ViT-B-32-quickgelu', 'ViT-B-32' or 'ViT-L-14-quickgelu'")
-        file = _local_file(path) if path else _download(model, pretrained)
+        if path:
+            file = _local_file(path)
+        else:
+            file = None if isinstance(model, dict) else _download(model, pretrained)
         activation = QuickGELU if config.get("quick_gelu") else torch.nn.GELU
         projection = config["embed_dim"] if pooled else None
         tower = TextTransformer(**config["text_cfg"], output_dim=projection, act_layer=activation)
@@ -55,7 +61,7 @@ class CLIPTextEncoder(TextEncoder):
         self.tokenizer = open_clip.SimpleTokenizer()
         self.tower = tower
         try:
-            self.tower.load_state_dict(_text_weights(file, pooled))
+            self.tower.load_state_dict(_text_weights(file, pooled) if file else _no_weights(tower))
         except RuntimeError as error:
             raise ValueError(f"{file} does not fit text_encoder.init_args.model {model!r}: "
                              f"{' '.join(str(error).split())[:300]}") from error
@@ -76,6 +82,16 @@ class CLIPTextEncoder(TextEncoder):
             end = ids.argmax(-1)  # the end token has the highest id
             return (x[torch.arange(len(x), device=x.device), end] @ self.tower.text_projection)[:, None]
         return F.normalize(x, dim=-1)
+
+
+def _sizes(model: dict[str, int | bool]) -> dict:
+    """Sizes in the form of open_clip's configurations."""
+    others = {name: model.get(name) for name in ("quick_gelu", "embed_dim")}
+    return {"text_cfg": {name: value for name, value in model.items() if name not in others}, **others}
+
+
+def _no_weights(tower: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: torch.full_like(value, math.nan) for name, value in tower.state_dict().items()}
 
 
 def _local_file(path: str) -> Path:

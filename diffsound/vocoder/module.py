@@ -38,6 +38,8 @@ class MelGAN(Checkpointed, LightningModule):
         mel_weight, stft_weight: weights of the L1 distance of log-mels and of the multi-resolution STFT distance. Not
             in the paper: a small generator learns from them in minutes what the adversary takes days to teach.
         random_gain: scale every clip by U(0.3, 1).
+        fade_silence: make samples silent where the mel is, which a network alone does not do. The published one has
+            no such gate.
     Raises:
         ValueError: if generator, mel and segment do not fit, or if nothing is left to learn from.
     """
@@ -46,7 +48,8 @@ class MelGAN(Checkpointed, LightningModule):
                  segment: int = 8192, discriminator_start: int = 0, adversarial_weight: float = 1.0,
                  feature_matching_weight: float = 10.0, mel_weight: float = 0.0, stft_weight: float = 0.0,
                  random_gain: bool = False, learning_rate: float = 1e-4, betas: tuple[float, float] = (0.5, 0.9),
-                 warmup_steps: int = 0, decay: Literal["constant", "cosine"] = "constant") -> None:
+                 warmup_steps: int = 0, decay: Literal["constant", "cosine"] = "constant",
+                 fade_silence: bool = True) -> None:
         super().__init__()
         self.mel = mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if (generator.hop_length, generator.n_mels) != (mel.hop_length, mel.n_mels):
@@ -64,11 +67,16 @@ class MelGAN(Checkpointed, LightningModule):
         self.generator, self.discriminator = generator, discriminator
         self.segment, self.discriminator_start, self.random_gain = segment, discriminator_start, random_gain
         self.adversarial_weight, self.feature_matching_weight = adversarial_weight, feature_matching_weight
-        self.mel_weight, self.stft_weight = mel_weight, stft_weight
+        self.mel_weight, self.stft_weight, self.fade_silence = mel_weight, stft_weight, fade_silence
         self.learning_rate, self.betas, self.warmup_steps, self.decay = learning_rate, betas, warmup_steps, decay
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Waveform (B, frames * hop_length) of a log-mel (B, n_mels, frames) in [0, 1]; silent where the mel is 0."""
+        """Waveform (B, frames * hop_length) of a log-mel (B, n_mels, frames) in [0, 1].
+
+        Silent where the mel is 0, if `fade_silence`.
+        """
+        if not self.fade_silence:
+            return self.generator(mel).float()
         loudness = (mel.amax(1, keepdim=True) / SILENCE).clamp(0, 1)
         gate = F.interpolate(loudness.float(), scale_factor=self.mel.hop_length, mode="linear").squeeze(1)
         # Interpolation puts frame i at the middle of its hop, the spectrogram at its start: half a hop earlier.

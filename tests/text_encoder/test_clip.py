@@ -204,3 +204,12 @@ def test_missing_or_unfitting_weights_say_what_to_do(tiny, tmp_path, monkeypatch
     for source in ("openai", "hf-hub:owner/name"):
         with pytest.raises(ValueError, match="could not be downloaded from .*set text_encoder.init_args.path"):
             CLIPTextEncoder(pretrained=source)
+
+
+def test_sizes_alone_make_a_tower_that_waits_for_its_weights(tiny, encoder):
+    sizes = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, "quick_gelu": True}
+    empty = CLIPTextEncoder(sizes)
+    assert empty(["a dog"]).embeddings.isnan().all()  # never random
+    empty.load_state_dict(encoder.state_dict())
+    assert torch.equal(empty(TEXTS).embeddings, encoder(TEXTS).embeddings)
+    assert torch.equal(CLIPTextEncoder(sizes, str(tiny[1]))(TEXTS).embeddings, encoder(TEXTS).embeddings)

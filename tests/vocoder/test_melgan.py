@@ -121,3 +121,10 @@ def test_parts_that_do_not_fit_are_refused(settings, message):
     good = {"generator": Generator(16, 4, 1, (8, 4, 2)), "discriminator": Discriminator(1, 4, 8)}
     with pytest.raises(ValueError, match=message):
         MelGAN(MEL, **(good | settings))
+
+
+def test_without_fading_the_waveform_is_the_networks_own():
+    model = small_melgan(fade_silence=False)
+    mel = torch.rand(1, 16, 30)
+    mel[:, :, 10:20] = 0
+    assert torch.equal(model(mel), model.generator(mel))
