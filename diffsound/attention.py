@@ -41,31 +41,25 @@ class Attention(nn.Module):
         self.value = nn.Linear(context_width, width)
         self.out = nn.Linear(width, width)
 
-    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, S, width / heads) of a context (B, S, context_width)."""
-        return self._split(self.key(context)), self._split(self.value(context))
-
-    def forward(self, x: Tensor, context: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None,
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None,
                 cache: KeyValueCache | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: (B, N, width).
-            context: `keys_values` of what is attended to; None attends to `x` itself.
+            context: (B, S, context_width); None attends to `x` itself.
             mask: bool, broadcastable to (B, heads, N, S), True where attention is allowed.
             cache: keys and values of earlier positions, extended in place.
         Returns:
             (B, N, width).
         """
-        k, v = self.keys_values(x) if context is None else context
+        context = x if context is None else context
+        q, k, v = (layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer, y in [(self.query, x), (self.key, context), (self.value, context)])
         if cache is not None:
             k, v = cache.append(k, v)
-        q = self._split(self.query(x))
         y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         return self.out(y.transpose(1, 2).flatten(2))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):

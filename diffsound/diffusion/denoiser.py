@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,14 @@ from diffsound.checkpoint import Rebuildable
 from diffsound.positions import sinusoids
 from diffsound.text_encoder.condition import Condition
 
+QUICK = 1.702  # the slope of QuickGELU
+
 
 class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the activation of CLIP and of the published denoiser."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.silu(1.702 * x) / 1.702  # the same, in fewer passes over memory
+        return F.silu(QUICK * x) / QUICK  # the same, in fewer passes over memory
 
 
 class AdaLN(nn.Module):
@@ -29,14 +31,15 @@ class AdaLN(nn.Module):
         self.embedding = nn.Embedding(num_timesteps, width)
         self.modulation = nn.Linear(width, 2 * width)
 
-    def at(self, t: Tensor) -> Tensor:
-        """Scale and shift (B, 2 * width) at steps t (B,) in 1..T."""
-        return self.modulation(F.silu(self.embedding(t - 1)))
+    def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the normed activations are multiplied by at steps t (B,) in 1..T, and what is added: (B, width) each."""
+        scale, shift = self.modulation(F.silu(self.embedding(t - 1))).chunk(2, -1)
+        return 1 + scale, shift
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """x (B, N, width), modulation (B, 2 * width)."""
-        scale, shift = modulation[:, None].chunk(2, -1)
-        return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (B, N, width), t (B,)."""
+        factor, shift = self.at(t)
+        return torch.addcmul(shift[:, None], F.layer_norm(x, x.shape[-1:]), factor[:, None])
 
 
 class Block(nn.Module):
@@ -53,25 +56,11 @@ class Block(nn.Module):
         self.norm_feed = nn.LayerNorm(width)
         self.feed = FeedForward(width, feed_forward, QuickGELU(), dropout)
 
-    def modulations(self, t: Tensor) -> list[Tensor]:
-        """What its adaptive norms need at steps t (B,): (B, 2 * width) each."""
-        return [norm.at(t) for norm in ((self.norm_self, self.norm_text) if self.crosses else (self.norm_self,))]
-
-    def forward(self, x: Tensor, modulations: list[Tensor], mask: Tensor | None,
-                text: tuple[Tensor, Tensor] | None, text_mask: Tensor) -> Tensor:
-        x = x + self.attend_self(self.norm_self(x, modulations[0]), mask=mask)
+    def forward(self, x: Tensor, t: Tensor, mask: Tensor | None, text: Tensor, text_mask: Tensor) -> Tensor:
+        x = x + self.attend_self(self.norm_self(x, t), mask=mask)
         if self.crosses:
-            x = x + self.attend_text(self.norm_text(x, modulations[1]), text, text_mask)
+            x = x + self.attend_text(self.norm_text(x, t), text, text_mask)
         return x + self.feed(self.norm_feed(x))
-
-
-class Prepared(NamedTuple):
-    """What all steps of a clip have in common, computed once by `Denoiser.prepare`."""
-
-    prefix: Tensor | None  # (B, S, width): the text as positions of the self-attention
-    text: list[tuple[Tensor, Tensor] | None]  # per block: keys and values of the text
-    mask: Tensor  # (B, S)
-    modulations: list[list[Tensor]]  # per block, per adaptive norm: (T, 2 * width)
 
 
 class Denoiser(Rebuildable, nn.Module):
@@ -124,49 +113,31 @@ class Denoiser(Rebuildable, nn.Module):
             with torch.no_grad():
                 self.column_embedding.weight.copy_(sinusoids(self.max_columns, width, std=0.3))
 
-    def prepare(self, condition: Condition) -> Prepared:
-        """For many calls with the same texts: all that does not depend on the tokens."""
-        prefix, text = self._read(condition)
-        t = torch.arange(1, self.num_timesteps + 1, device=condition.mask.device)
-        return Prepared(prefix, text, condition.mask, [block.modulations(t) for block in self.blocks])
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | Prepared) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Logits (B, L, K) of x_0.
 
         Args:
             x_t: (B, L) tokens in 0..K, time-major, L = rows * columns.
             t: (B,) in 1..T.
-            condition: embeddings (B, S, condition_width), or what `prepare` made of them.
+            condition: embeddings (B, S, condition_width).
         Raises:
             ValueError: if L is not a whole number of columns up to `max_columns`.
         """
+        x = self.embed(x_t)
+        text, mask, text_mask = condition.embeddings.to(x.dtype), None, condition.mask[:, None, None]
+        if self.text == "prefix":
+            x = torch.cat([self.text_projection(text), x], 1)
+            mask = F.pad(text_mask, (0, x.shape[1] - text.shape[1]), value=True)
+        for block in self.blocks:
+            x = block(x, t, mask, text, text_mask)
+        return self.predict(x, x_t)
+
+    def embed(self, x_t: Tensor) -> Tensor:
+        """Vectors (B, N, width) of tokens x_t (B, L): one each, or one a column."""
         columns, rest = divmod(x_t.shape[1], self.rows)
         if rest or not 1 <= columns <= self.max_columns:
             raise ValueError(f"{x_t.shape[1]} tokens are not 1 to {self.max_columns} columns of {self.rows} rows: "
                              "ask for another length, or raise max_columns of the denoiser and train again")
-        if isinstance(condition, Prepared):
-            prefix, text = condition.prefix, condition.text
-            modulations = [[table[t - 1] for table in tables] for tables in condition.modulations]
-        else:
-            prefix, text = self._read(condition)
-            modulations = [block.modulations(t) for block in self.blocks]
-        x, mask, text_mask = self._embed(x_t, columns), None, condition.mask[:, None, None]
-        if prefix is not None:
-            x = torch.cat([prefix, x], 1)
-            mask = F.pad(text_mask, (0, x.shape[1] - prefix.shape[1]), value=True)
-        for block, modulation, keys_values in zip(self.blocks, modulations, text, strict=True):
-            x = block(x, modulation, mask, keys_values, text_mask)
-        positions = columns if self.positions == "column" else x_t.shape[1]
-        return self.head(self.norm(x[:, -positions:])).reshape(*x_t.shape, self.codebook_size)
-
-    def _read(self, condition: Condition) -> tuple[Tensor | None, list[tuple[Tensor, Tensor] | None]]:
-        """The text as the blocks take it: as a prefix, or as keys and values of every block."""
-        embeddings = condition.embeddings.to(self.head.weight.dtype)
-        if self.text == "prefix":
-            return self.text_projection(embeddings), [None] * len(self.blocks)
-        return None, [block.attend_text.keys_values(embeddings) for block in self.blocks]
-
-    def _embed(self, x_t: Tensor, columns: int) -> Tensor:
         if self.positions == "original":
             place = (self.row_embedding.weight[:, None] + self.column_embedding.weight).flatten(0, 1)
             return self.code_embedding(x_t) + place[:x_t.shape[1]]
@@ -176,3 +147,8 @@ class Denoiser(Rebuildable, nn.Module):
             return self.code_embedding(x_t.unflatten(1, (columns, self.rows)) + offset).sum(2) + column
         position = (column[:, None] + self.row_embedding.weight).flatten(0, 1)  # s = column * rows + row
         return self.code_embedding(x_t) + position
+
+    def predict(self, x: Tensor, x_t: Tensor) -> Tensor:
+        """Logits (B, L, K) from the last block's x (B, S + N, width), whose first S are the text, if it is a prefix."""
+        positions = x_t.shape[1] // (self.rows if self.positions == "column" else 1)
+        return self.head(self.norm(x[:, -positions:])).reshape(*x_t.shape, self.codebook_size)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffsound.diffusion.denoiser import Denoiser
+from diffsound.diffusion.fast import FastDenoiser, Precision
 from diffsound.diffusion.loss import CrossEntropy, VariationalBound, bound_term
 from diffsound.diffusion.sampler import Sampler
 from diffsound.diffusion.timesteps import Timesteps
@@ -49,6 +50,7 @@ class DiscreteDiffusion(TokenDecoder):
                     raise ValueError(f"the denoiser has {name} {expected}, the {part} {value}: "
                                      f"set {name} once at the top of the recipe")
         self.denoiser, self.transition, self.loss, self.timesteps = denoiser, transition, loss, timesteps
+        self._laid_out: tuple[Precision, list, FastDenoiser] | None = None
         self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
                              "warmup_steps": warmup_steps, "decay": decay}
 
@@ -97,12 +99,21 @@ class DiscreteDiffusion(TokenDecoder):
                  begin: tuple[Tensor, int] | None = None,
                  on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
         """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`."""
-        conditions = self.denoiser.prepare(self.steering(condition, sampler, columns, negative))
+        network = self._fast(sampler.precision).prepare(self.steering(condition, sampler, columns, negative))
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             if not sampler.guided:
-                return self.denoiser(x_t, t, conditions)
-            logits, without = self.denoiser(x_t.repeat(2, 1), t.repeat(2), conditions).chunk(2)
+                return network(x_t, t)
+            logits, without = network(x_t.repeat(2, 1), t.repeat(2)).chunk(2)
             return sampler.steer(logits, without, (1 - t / self.transition.num_timesteps)[:, None, None])
 
         return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, begin, on_step)
+
+    def _fast(self, precision: Precision) -> FastDenoiser:
+        """The denoiser laid out for sampling; kept while its weights cannot change."""
+        if any(parameter.requires_grad for parameter in self.denoiser.parameters()):
+            return FastDenoiser(self.denoiser, precision)
+        versions = [(parameter.data_ptr(), parameter._version) for parameter in self.denoiser.parameters()]
+        if self._laid_out is None or self._laid_out[:2] != (precision, versions):
+            self._laid_out = precision, versions, FastDenoiser(self.denoiser, precision)
+        return self._laid_out[2]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffsound.diffusion.fast import Precision
 from diffsound.diffusion.transition import Mask, Transition
 from diffsound.draw import categorical, uniform_noise
 from diffsound.token_sampler import TokenSampler, check_numbers
@@ -29,11 +30,17 @@ class Sampler(TokenSampler):
     Args:
         start: x_T is drawn from the "prior", the marginal of the corruption (uniform codes, masks, or both), or is
             all "mask", as published.
+        precision: of the network's matrix products, see `FastDenoiser`. "int8" is two to three times faster on CPUs
+            with AVX512-VNNI and draws from nearly the same distribution.
         options: see `TokenSampler`.
     """
 
-    def __init__(self, start: Literal["prior", "mask"] = "prior", **options: object) -> None:
+    def __init__(self, start: Literal["prior", "mask"] = "prior", precision: Precision = "float32",
+                 **options: object) -> None:
         super().__init__(**options)
+        if precision not in get_args(Precision):
+            raise ValueError(f"sampler precision is {precision!r}, expected {', '.join(get_args(Precision))}")
+        self.precision = precision
         if start not in ("prior", "mask"):
             raise ValueError(f"sampler start is {start!r}, expected prior or mask")
         self.start = start

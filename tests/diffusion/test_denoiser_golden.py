@@ -18,7 +18,7 @@ def test_logits(golden):
                         feed_forward=c["mlp_hidden_times"], condition_width=c["condition_dim"], positions="original")
     denoiser.load_state_dict(denoiser_weights(state_dict_of(tensors, "state_dict.transformer.")))
     condition = Condition(tensors["cond"], torch.ones(tensors["cond"].shape[:2], dtype=torch.bool))
-    embedded = denoiser._embed(tensors["tokens"], c["spatial"][1])
+    embedded = denoiser.embed(tensors["tokens"])
     torch.testing.assert_close(embedded, tensors["content_emb"], atol=1e-6, rtol=0)
     logits = denoiser(tensors["tokens"], tensors["t"] + 1, condition)
     torch.testing.assert_close(logits.transpose(1, 2), tensors["logits"], atol=1e-5, rtol=0)
