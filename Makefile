@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict train-text-encoder train-tagger score ablation
+        train-autoregressive predict train-text-encoder train-tagger score ablation bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,3 +64,7 @@ score: $(READY)  ## what the judge hears in test scenes: events, their order, th
 
 ablation: $(READY)  ## three matrices, the baseline and all samplers compared: out/ablation/ablation.md
 	$(BIN)/diffsound ablation --recipe $(RECIPE) $(ARGS)
+
+bench: $(READY)  ## how long everything takes on this machine, beside the bare matrix products: out/bench.json
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'
+	$(BIN)/diffsound bench $(ARGS)
