@@ -48,6 +48,15 @@ def test_a_measurement_is_of_what_it_is_given(tmp_path):
     assert 1.2 <= low <= median <= high < 2
 
 
+def test_repeats_that_the_host_disturbed_are_done_again(tmp_path, monkeypatch):
+    calls, stolen = [], iter([0.0, 9.0, 9.0, 9.0, 9.0, 20.0, 20.0, 20.0, 20.0, 20.0])  # before and after each repeat
+    monkeypatch.setattr(bench, "_stolen", lambda: next(stolen))
+    measured = bench.Bench(tmp_path / "bench.json", 3)
+    measured.time(lambda: (calls.append(0), time.sleep(0.3)))
+    assert len(calls) == 1 + 5  # once to see how long it takes; two of five were disturbed
+    assert measured.most_stolen == 0
+
+
 def test_nonsense_is_refused(capsys):
     assert main(["bench", "--repeats", "0"]) == 1
     assert "--repeats 0" in capsys.readouterr().err
