@@ -27,13 +27,12 @@ def truncate(p: Tensor, top_r: float | None = None, top_k: int | None = None) ->
     Args:
         top_r: keep the likeliest entries until their sum reaches top_r; the one that crosses it is kept, so at least
             one always is.
-        top_k: keep the top_k likeliest entries.
+        top_k: keep the top_k likeliest entries. Entries as likely as the last one kept are kept too.
     """
     if top_k is not None and top_k < p.shape[-1]:
         p = torch.where(p >= p.topk(top_k, -1).values[..., -1:], p, 0.0)
     if top_r is not None and top_r < 1:
-        ordered, index = p.sort(dim=-1, descending=True, stable=True)
-        drop = (ordered.cumsum(-1) - ordered) >= top_r
-        drop[..., 0] = False
-        p = torch.zeros_like(p).scatter(-1, index, ordered.masked_fill(drop, 0.0))
+        ordered = p.sort(dim=-1, descending=True).values
+        kept = (ordered.cumsum(-1) - ordered < top_r).sum(-1, keepdim=True).clamp(min=1)
+        p = torch.where(p >= ordered.gather(-1, kept - 1), p, 0.0)
     return p / p.sum(-1, keepdim=True)

@@ -123,6 +123,9 @@ class TextToSound(LightningModule):
         Raises:
             ValueError: if a text is empty or longer than the text encoder reads, or the sampler does not fit.
         """
+        for name, others in (("seeds", seeds), ("negatives", negatives)):
+            if others is not None and len(others) != len(texts):
+                raise ValueError(f"there are {len(texts)} texts and {len(others)} {name}, expected one for each")
         for text in texts:
             if not text.strip():
                 raise ValueError("an empty prompt: write what should be heard")

@@ -77,13 +77,18 @@ class TokenDecoder(Checkpointed, LightningModule):
         super().on_load_checkpoint(checkpoint)
         self.facts = checkpoint["facts"]
 
-    def steering(self, condition: Condition, sampler: TokenSampler, columns: int, negative: Condition | None
-                 ) -> Condition:
+    def steering(self, condition: Condition, sampler: TokenSampler, columns: int, generators: list[torch.Generator],
+                 negative: Condition | None) -> Condition:
         """`condition`, followed by what guidance steers away from if the sampler is guided: (B or 2 B, S, D).
 
         Raises:
-            ValueError: if there are more columns than trained for, or nothing to steer away from.
+            ValueError: if there are more columns than trained for, nothing to steer away from, or not one of each for
+                every clip.
         """
+        clips = len(condition.mask)
+        if len(generators) != clips or (negative is not None and len(negative.mask) != clips):
+            raise ValueError(f"there are {clips} texts, {len(generators)} generators and "
+                             f"{0 if negative is None else len(negative.mask)} negative texts: expected one for each")
         if not 1 <= columns <= self.max_columns:
             raise ValueError(f"{columns} columns asked for, this decoder makes 1 to {self.max_columns}")
         if not sampler.guided:

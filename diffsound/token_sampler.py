@@ -22,8 +22,9 @@ class TokenSampler(Rebuildable):
         top_k: keep the top_k likeliest codes (published for the autoregressive decoder: 100).
         guidance_scale: 1 is no guidance; above, logits are pushed away from those without text
             (arXiv:2207.12598).
-        guidance_trend: how the scale runs while a clip is made: "constant"; "linear" from 1 at the start to
-            guidance_scale at the end; "annealed" from guidance_scale down to 1 by half a cosine.
+        guidance_trend: how the scale runs while a clip is made, over the share of its way that is done when the
+            network is asked (1 - t / T, so never quite 1): "constant"; "linear" from 1 towards guidance_scale;
+            "annealed" from guidance_scale down towards 1 by half a cosine.
     """
 
     def __init__(self, temperature: float = 1.0, top_r: float | None = None, top_p: float | None = None,
@@ -59,9 +60,8 @@ class TokenSampler(Rebuildable):
         return 1 + (self.guidance_scale - 1) * share
 
     def steer(self, logits: Tensor, without: Tensor, progress: float | Tensor) -> Tensor:
-        """Log-probabilities (..., K) up to a constant, from logits with and `without` text; `progress` broadcasts."""
-        logits, without = logits.float().log_softmax(-1), without.float().log_softmax(-1)
-        return without + self.guidance(progress) * (logits - without)
+        """Logits (..., K) steered away from those `without` the text; `progress` broadcasts."""
+        return torch.lerp(without.float(), logits.float(), self.guidance(progress))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(..., K), after temperature and truncation."""

@@ -96,6 +96,15 @@ def test_a_negative_prompt_changes_the_clip_and_is_noted(model):
     assert torch.equal(both[1].tokens, other.tokens)
 
 
+@pytest.mark.parametrize(("seeds", "negatives", "message"), [([1], None, "2 texts and 1 seeds"),
+                                                             ([1, 2], ["wind"], "2 texts and 1 negatives")])
+def test_every_text_has_its_seed(model, seeds, negatives, message):
+    with pytest.raises(ValueError, match=message):
+        model(["rain", "wind"], seeds, negatives)
+    with torch.no_grad(), pytest.raises(ValueError, match="1 texts, 2 generators"):
+        model.decoder.generate(model.decoder.condition(["rain"]), 2, model.sampler, [torch.Generator()] * 2)
+
+
 def test_guidance_asks_for_something_to_steer_away_from(codec, decoder):
     unguided = TextToSound(decoder, codec, GriffinLim(MEL, iterations=1), StridedSampler(2), 2)
     with pytest.raises(ValueError, match="does nothing at sampler"):

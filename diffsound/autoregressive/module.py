@@ -71,7 +71,8 @@ class Autoregressive(TokenDecoder):
                  generators: list[torch.Generator], keep: Tensor | None = None,
                  negative: Condition | None = None) -> Tensor:
         """As `TokenDecoder.generate`."""
-        conditions, length = self.steering(condition, sampler, columns, negative), self.rows * columns
+        conditions = self.steering(condition, sampler, columns, generators, negative)
+        length = self.rows * columns
         logits, caches = self.network.start_state(conditions)
         broken = torch.zeros((), dtype=torch.bool, device=self.device)
         tokens: list[Tensor] = []

@@ -50,7 +50,7 @@ class DiscreteDiffusion(TokenDecoder):
                     raise ValueError(f"the denoiser has {name} {expected}, the {part} {value}: "
                                      f"set {name} once at the top of the recipe")
         self.denoiser, self.transition, self.loss, self.timesteps = denoiser, transition, loss, timesteps
-        self._laid_out: tuple[Precision, list, FastDenoiser] | None = None
+        self._laid_out: tuple[tuple, FastDenoiser] | None = None
         self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
                              "warmup_steps": warmup_steps, "decay": decay}
 
@@ -99,7 +99,8 @@ class DiscreteDiffusion(TokenDecoder):
                  begin: tuple[Tensor, int] | None = None,
                  on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
         """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`."""
-        network = self._fast(sampler.precision).prepare(self.steering(condition, sampler, columns, negative))
+        network = self._fast(sampler.precision).prepare(
+            self.steering(condition, sampler, columns, generators, negative))
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             if not sampler.guided:
@@ -110,10 +111,21 @@ class DiscreteDiffusion(TokenDecoder):
         return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, begin, on_step)
 
     def _fast(self, precision: Precision) -> FastDenoiser:
-        """The denoiser laid out for sampling; kept while its weights cannot change."""
-        if any(parameter.requires_grad for parameter in self.denoiser.parameters()):
+        """The denoiser laid out for sampling; kept while its weights are frozen and nobody wrote to them.
+
+        (Writing through `parameter.data` leaves no trace: call `requires_grad_(False)` after it.)
+        """
+        parameters = list(self.denoiser.parameters())
+        if any(parameter.requires_grad or parameter.is_inference() for parameter in parameters):
             return FastDenoiser(self.denoiser, precision)
-        versions = [(parameter.data_ptr(), parameter._version) for parameter in self.denoiser.parameters()]
-        if self._laid_out is None or self._laid_out[:2] != (precision, versions):
-            self._laid_out = precision, versions, FastDenoiser(self.denoiser, precision)
-        return self._laid_out[2]
+        state = precision, [(parameter.data_ptr(), parameter._version) for parameter in parameters]
+        if self._laid_out is None or self._laid_out[0] != state:
+            self._laid_out = state, FastDenoiser(self.denoiser, precision)
+        return self._laid_out[1]
+
+    def requires_grad_(self, requires_grad: bool = True) -> DiscreteDiffusion:
+        self._laid_out = None
+        return super().requires_grad_(requires_grad)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_laid_out": None}  # a copy has weights of its own

@@ -91,6 +91,9 @@ class Sampler(TokenSampler):
         device, mask = transition.bar.device, transition.codebook_size
         if begin is not None:
             x, first = begin
+            if x.shape != (len(generators), length):
+                raise ValueError(f"sampling cannot begin from tokens {tuple(x.shape)}, expected "
+                                 f"{(len(generators), length)}")
             if not 1 <= first <= transition.num_timesteps:
                 raise ValueError(f"sampling cannot begin at step {first}, expected 1 to {transition.num_timesteps}")
         else:
@@ -99,8 +102,8 @@ class Sampler(TokenSampler):
             if self.start == "mask":
                 x = torch.full_like(x, mask)
         if keep is not None:
-            x = torch.where((keep >= 0) & (x == mask), keep, x)  # a code in place of a mask tells no lie
             given = F.one_hot(keep.clamp(min=0), mask).float()
+            x = torch.where((keep >= 0) & (x == mask), keep, x)  # the given code for its mask tells no lie
         broken = torch.zeros((), dtype=torch.bool, device=device)
         for number, visit in enumerate(self.visits(transition, x, first, generators), 1):
             p_x_0 = self.probabilities(denoise(x, visit.t))
@@ -108,6 +111,8 @@ class Sampler(TokenSampler):
             if keep is not None:
                 p_x_0 = torch.where((keep >= 0)[..., None], given, p_x_0)
             x = self.draw(transition, p_x_0, x, visit, generators)
+            if keep is not None:
+                x = torch.where((keep >= 0) & (x == mask), keep, x)
             if on_step is not None:
                 on_step(number, x)
         check_numbers(broken)
@@ -136,11 +141,9 @@ class StridedSampler(Sampler):
     def __init__(self, num_steps: int = 25, steps: list[int] | None = None, original: bool = False,
                  **options: object) -> None:
         super().__init__(**options)
-        if num_steps < 1:
-            raise ValueError(f"sampler num_steps is {num_steps}, expected at least 1")
         if steps is not None and (not steps or min(steps) < 1 or any(a <= b for a, b in pairwise(steps))):
             raise ValueError(f"sampler steps are {steps}, expected steps of 1 or more, each less than the one before")
-        self.num_steps, self.listed, self.original = num_steps, steps, original
+        self.num_steps, self.listed, self.original = at_least_one(num_steps), steps, original
 
     def steps(self, num_timesteps: int) -> list[int]:
         steps = self.listed
@@ -181,6 +184,8 @@ class RemaskingSampler(StridedSampler):
 
     def __init__(self, num_steps: int = 25, strength: float = 1.0, cap: float = 0.04, **options: object) -> None:
         super().__init__(num_steps, **options)
+        if self.original:
+            raise ValueError("sampler original is true, but nothing published takes codes back")
         for name, value in (("strength", strength), ("cap", cap)):
             if not 0 <= value <= 1:
                 raise ValueError(f"sampler {name} is {value}, expected a share in [0, 1]")
@@ -193,7 +198,7 @@ class RemaskingSampler(StridedSampler):
     def draw(self, transition: Transition, p_x_0: Tensor, x: Tensor, visit: Visit, generators: list[torch.Generator]
              ) -> Tensor:
         alpha_t, alpha_s = (transition.bar[0, step][:, None] for step in (visit.t, visit.s))
-        most = ((1 - alpha_s) / alpha_t).clamp(max=1)  # Eq. 6: more would leave too few codes for step s
+        most = ((1 - alpha_s) / alpha_t.clamp(min=1e-30)).clamp(max=1)  # Eq. 6: more would leave too few codes for step s
         remask = (self.strength * most).clamp(max=self.cap)
         reveal = (alpha_s - (1 - remask) * alpha_t) / (1 - alpha_t)
         noise = uniform_noise((x.shape[1], 2), generators, x.device)
@@ -201,6 +206,12 @@ class RemaskingSampler(StridedSampler):
         changes = noise[..., 1] < torch.where(masked, reveal, remask)
         other = torch.where(masked, categorical(p_x_0, noise[..., 0]), transition.codebook_size)
         return torch.where(changes, other, x)
+
+
+def at_least_one(num_steps: int) -> int:
+    if num_steps < 1:
+        raise ValueError(f"sampler num_steps is {num_steps}, expected at least 1")
+    return num_steps
 
 
 def only_mask(sampler: Sampler, transition: Transition) -> None:

@@ -37,3 +37,10 @@ def test_each_clip_has_its_own_seed_whatever_the_batch(tmp_path):
     assert clips(1) == clips(4)
     assert len({seed for _, _, seed in clips(2)}) == 6
     assert clip_seed(5, 0) != clip_seed(6, 0)
+
+
+def test_a_negative_prompt_goes_with_every_clip(tmp_path):
+    (tmp_path / "p.txt").write_text("rain\nwind\nsea\n")
+    data = PromptDataModule(str(tmp_path / "p.txt"), batch_size=2, negative="speech")
+    data.setup("predict")
+    assert [batch["negative"] for batch in data.predict_dataloader()] == [["speech", "speech"], ["speech"]]

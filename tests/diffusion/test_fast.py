@@ -82,6 +82,19 @@ def test_int8_rows_do_not_depend_on_each_other():
     assert torch.equal(layer(x[None])[0, 5], layer(x[None, 5:6])[0, 0])
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("text", ["cross", "prefix"])
+def test_it_follows_the_precision_of_the_trainer(text, precision):
+    denoiser, (x_t, condition), t = network(text), inputs(), torch.tensor([2, 6, 10])
+    expected = FastDenoiser(denoiser, precision).prepare(condition)(x_t, t)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = FastDenoiser(denoiser, precision).prepare(condition)(x_t, t)
+    assert torch.equal(mixed, expected)
+    true = FastDenoiser(copy.deepcopy(denoiser).bfloat16(), precision).prepare(condition)(x_t, t)
+    assert true.dtype == torch.bfloat16
+    assert F.kl_div(true.float().log_softmax(-1), expected.log_softmax(-1), log_target=True) < 0.02
+
+
 @pytest.fixture
 def module():
     return DiscreteDiffusion(SmallTextEncoder(width=12, layers=1), network(), MaskUniform(K, LinearSchedule(T)),
@@ -108,10 +121,25 @@ def test_weights_that_change_are_seen(module):
     assert not torch.equal(before, tokens(frozen))
 
 
+def test_a_copy_of_a_module_that_sampled_has_weights_of_its_own(module):
+    module.requires_grad_(False)
+    expected, other = tokens(module), copy.deepcopy(module)
+    assert torch.equal(tokens(other), expected)
+    with torch.no_grad():
+        module.denoiser.blocks[0].feed[0].weight.mul_(-3)
+    assert torch.equal(tokens(other), expected)
+
+
+def test_a_module_made_for_inference_samples(module):
+    with torch.inference_mode():
+        other = copy.deepcopy(module).requires_grad_(False)
+        assert torch.equal(tokens(other), tokens(module))
+
+
 def test_precision_is_the_samplers_and_is_named_when_unknown(module):
     module.requires_grad_(False)
     tokens(module, precision="int8")
-    assert module._laid_out[0] == "int8"
+    assert module._laid_out[0][0] == "int8"
     assert StridedSampler(5, precision="int8").spec["init_args"]["precision"] == "int8"
     with pytest.raises(ValueError, match="precision is 'float16', expected float32, bfloat16, int8"):
         StridedSampler(precision="float16")

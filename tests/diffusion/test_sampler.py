@@ -148,10 +148,53 @@ def test_result_has_no_mask(pair):
 
 def test_given_tokens_are_kept_and_the_rest_follows_them(pair):
     sampler, transition = pair
-    keep = torch.tensor([[1, -1]]).repeat(300, 1)
-    x = sampler.sample(exact_denoiser(transition), transition, 2, generators(300), keep)
+    keep, hidden = torch.tensor([[1, -1]]).repeat(300, 1), []
+    denoise = exact_denoiser(transition)
+
+    def watched(x_t, t):
+        hidden.append((x_t[:, 0] == K).any().item())
+        return denoise(x_t, t)
+
+    x = sampler.sample(watched, transition, 2, generators(300), keep)
+    assert not any(hidden)
     assert (x[:, 0] == 1).all()
-    assert (x[:, 1] == 1).float().mean() > 0.5  # .74 of the pairs that begin with 1, .43 of all
+    if not (isinstance(sampler, ConfidenceSampler) and isinstance(transition, MaskUniform)):  # there codes at T are noise
+        assert (x[:, 1] == 1).float().mean() > 0.5  # .74 of the pairs that begin with 1, .43 of all
+
+
+@pytest.mark.parametrize("kind", ["mask", "mask+uniform"])
+@pytest.mark.parametrize("first", [T, 12])
+def test_confidence_asks_at_the_step_that_fits_what_is_masked_and_keeps_what_it_drew(kind, first):
+    transition, asked, drawn = make(kind), [], []
+    x_t = torch.full((1, 400), K)
+    x_t[:, round(400 * transition.bar[2, first].item()):] = 0
+
+    def denoise(x_t, t):
+        asked.append((t[0].item(), (x_t == K).float().mean().item()))
+        return stubborn_denoiser(400)(x_t, t)
+
+    ConfidenceSampler(6).sample(denoise, transition, 400, generators(1), begin=(x_t, first),
+                                on_step=lambda number, x: drawn.append(x))
+    for t, share in asked:
+        assert (transition.bar[2] - share).abs().argmin() == pytest.approx(t, abs=1)
+    for before, after in zip(drawn, drawn[1:], strict=False):
+        assert torch.equal(after[before != K], before[before != K])
+
+
+def test_first_hitting_asks_as_often_as_there_are_tokens_to_make():
+    asked, keep = [], torch.tensor([[0, 1, -1, 2, -1, -1]])
+    FirstHittingSampler().sample(lambda x_t, t: (asked.append(t), stubborn_denoiser(6)(x_t, t))[1], make("mask"), 6,
+                                 generators(1), keep)
+    assert len(asked) == 3
+
+
+def test_sharpness_changes_what_is_drawn_and_not_which_tokens():
+    sharp, plain = [], []
+    for sampler, order in ((PuritySampler(6, sharpness=5), sharp), (PuritySampler(6), plain)):
+        sampler.sample(lambda x_t, t: stubborn_denoiser(30)(torch.full_like(x_t, K), t), make("mask"), 30,
+                       generators(2), on_step=lambda number, x, order=order: order.append(x))
+    assert all(torch.equal(a == K, b == K) for a, b in zip(sharp, plain, strict=True))
+    assert not torch.equal(sharp[-1], plain[-1])
 
 
 @pytest.mark.parametrize("sampler", [ConfidenceSampler(4), PuritySampler(4), FirstHittingSampler()])
@@ -340,6 +383,10 @@ def test_trajectories_are_those_of_the_original(golden, monkeypatch):
     (lambda: StridedSampler(steps=[30, 2]).steps(T), "begin at 30"),
     (lambda: StridedSampler(steps=[7, 2]).steps(T), "begin at 7"),
     (lambda: ConfidenceSampler(0), "num_steps is 0"), (lambda: ConfidenceSampler(choice_temperature=-1), "is -1"),
+    (lambda: ConfidenceSampler(start="prior").check(make("mask+uniform")), "trained with MaskUniform"),
+    (lambda: RemaskingSampler(original=True), "original is true"),
+    (lambda: AncestralSampler().sample(exact_denoiser(make("mask")), make("mask"), 2, generators(2),
+                                       begin=(torch.zeros(1, 2, dtype=torch.long), 3)), r"from tokens \(1, 2\)"),
     (lambda: PuritySampler(sharpness=-1), "sharpness is -1"), (lambda: RemaskingSampler(cap=2), "cap is 2"),
     (lambda: AncestralSampler(start="mask").check(make("uniform")), "Uniform has no mask"),
     (lambda: PuritySampler().check(make("uniform")), "Uniform has no mask"),
