@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from scipy.stats import t as student
@@ -41,14 +42,22 @@ AUTOREGRESSIVE = "autoregressive"
 SCENES = ("f1", "order", "count")
 COLUMNS = ("bound", "accuracy", *SCENES, "distance", "seconds")
 SAMPLERS: dict[str, tuple[Callable[..., Sampler], tuple[int, ...], tuple[str, ...]]] = {  # how, steps, matrices
-    "strided": (lambda n, **o: StridedSampler(n, **o), (5, 10, 20, 50, 100), tuple(MATRICES)),
+    "strided": (lambda n, **o: StridedSampler(n, **o), (5, 10, 20, 25, 50, 100), tuple(MATRICES)),
+    "strided, int8": (lambda n, **o: StridedSampler(n, **o | {"precision": "int8"}), (25,), ("mask+uniform",)),
     "strided, original": (lambda n, **o: StridedSampler(n, original=True, **o), (10, 20, 50), ("mask+uniform",)),
     "confidence": (lambda n, **o: ConfidenceSampler(n, **o), (5, 10, 20), ("mask+uniform", "mask")),
     "purity": (lambda n, **o: PuritySampler(n, **o), (10, 20, 50), ("mask+uniform", "mask")),
     "re-masking": (lambda n, **o: RemaskingSampler(n, **o), (20, 50, 100), ("mask",)),
     "first-hitting": (lambda n, **o: FirstHittingSampler(**o), (0,), ("mask",)),  # as many as there are tokens
 }
+SHARED = ("temperature", "top_r", "top_p", "top_k", "guidance_scale", "guidance_trend", "precision")
 BATCH = 32
+NOTES = """\
+± and ranges are 95 % intervals: over seeds (Student), over clips (bootstrap).
+`bound` is in nats a token; `accuracy` of the diffusion decoders is on corrupted tokens at all t, of the baseline on the
+next token after true ones: they are not to be compared.
+`distance` is the Frechet distance of mel statistics to real clips of the same texts; of other real clips it is {floor}.
+`seconds` is for the tokens of one clip in batches of {batch}, `trained` the seconds of training, start-up included."""
 
 
 def main(args: list[str]) -> None:
@@ -58,7 +67,7 @@ def main(args: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="diffsound ablation", description=main.__doc__.splitlines()[0],
-        epilog="Other options, such as --train.vqvae.max_steps, go to every training, as on the line of fit.")
+        epilog="Other options, such as --train.vqvae.max_steps 3000 or --config FILE, change the recipe first.")
     parser.add_argument("--recipe", type=Path, required=True, help="names codec, data, denoiser and sampler")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), help="folder of all results")
     parser.add_argument("--seeds", type=int, default=3, help="how many times each decoder is trained")
@@ -70,19 +79,31 @@ def main(args: list[str]) -> None:
             raise ValueError(f"--{name} is {getattr(options, name)}, expected at least {2 if name == 'clips' else 1}")
     if not options.recipe.is_file():
         raise FileNotFoundError(f"there is no recipe {options.recipe}")
-    Ablation(options.recipe, options.out, options.steps, options.clips, extra).run(options.seeds)
+    Ablation(changed_recipe(options.recipe, extra), options.out, options.steps, options.clips).run(options.seeds)
+
+
+def changed_recipe(path: Path, options: list[str]) -> DictConfig:
+    """The recipe with what `--key value` and `--config FILE` change in it."""
+    recipe = OmegaConf.load(path)
+    if len(options) % 2 or not all(option.startswith("--") for option in options[::2]):
+        raise ValueError(f"options for the recipe are {' '.join(options)}: expected --key value, in two words")
+    for key, value in zip(options[::2], options[1::2], strict=True):
+        if key == "--config":
+            recipe = OmegaConf.merge(recipe, OmegaConf.load(value))
+        else:
+            OmegaConf.update(recipe, key.removeprefix("--"), yaml.safe_load(value), force_add=True)
+    return recipe
 
 
 class Ablation:
     """One comparison; its folder holds what was trained and measured so far."""
 
-    def __init__(self, recipe: Path, out: Path, steps: int, clips: int, extra: list[str]) -> None:
-        self.path, self.out, self.steps, self.clips, self.extra = recipe, out, steps, clips, extra
-        self.recipe = OmegaConf.load(recipe)
+    def __init__(self, recipe: DictConfig, out: Path, steps: int, clips: int) -> None:
+        self.recipe, self.out, self.steps, self.clips = recipe, out, steps, clips
         self.recipe.runs = str(out / "runs")
-        self.folder = out / "runs" / self.recipe.name
+        self.folder = out / "runs" / recipe.name
         self.file = out / "ablation.json"
-        self.settings = {"recipe": recipe.read_text(), "steps": steps, "clips": clips, "extra": extra}
+        self.settings = {"recipe": OmegaConf.to_container(recipe), "steps": steps, "clips": clips}
         self.rows: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             stored = json.loads(self.file.read_text())
@@ -113,30 +134,28 @@ class Ablation:
 
     def prepare(self) -> None:
         """Codec, tokens and, on scenes, the judge: shared by all."""
-        stages = ["vqvae", *(["tagger"] if self.on_scenes else [])]
-        for stage in stages:
-            fit_once([*self._command(self.path, stage), *self.extra], self.folder / stage / "last.ckpt",
+        for stage in ["vqvae", *(["tagger"] if self.on_scenes else [])]:
+            fit_once(self._command("recipe", self.recipe, stage), self.folder / stage / "last.ckpt",
                      self.recipe.train[stage].max_steps)
         if not (self.folder / "tokens" / "store.json").is_file():
-            run("tokenize", [*self._command(self.path, "tokenize"), *self.extra])
+            run("tokenize", self._command("recipe", self.recipe, "tokenize"))
         self.codec = VQVAE.from_checkpoint(self.folder / "vqvae" / "last.ckpt")
         self.judge = EventTagger.from_checkpoint(self.folder / "tagger" / "last.ckpt") if self.on_scenes else None
-        self.texts, self.structures, self.true = self._held_out()
+        self._hold_out()
 
     def compare_decoder(self, decoder: str, seed: int) -> None:
         """Train one decoder and note its bound, its accuracy, and what its clips are worth."""
-        key, stage = f"{decoder} {seed}", f"{decoder.replace('+', '-')}-{seed}"
+        key = f"{decoder} {seed}"
         if key in self.rows:
             return
         print(f"\n{decoder}, seed {seed}", flush=True)
-        start = time.perf_counter()
+        anew, start = not self._checkpoint(decoder, seed).is_file(), time.perf_counter()
         module = self._trained(decoder, seed)
-        data = TokenDataModule(str(self.folder / "tokens"), BATCH)
-        trainer = Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, inference_mode=True)
-        metrics = trainer.validate(module, data, verbose=False)[0]
-        values = {"bound": metrics["val/bound"], "accuracy": metrics["val/accuracy"]}
-        self.rows[key] = {"decoder": decoder, "seed": seed, "stage": stage, "trained": time.perf_counter() - start,
-                          **values, **self.quality(module, self._sampler(decoder))}
+        seconds = time.perf_counter() - start if anew else None  # not known of a training that was interrupted
+        trainer = Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
+        metrics = trainer.validate(module, TokenDataModule(str(self.folder / "tokens"), BATCH), verbose=False)[0]
+        self.rows[key] = {"decoder": decoder, "seed": seed, "trained": seconds, "bound": metrics["val/bound"],
+                          "accuracy": metrics["val/accuracy"], **self.quality(module, self._sampler(decoder))}
         self._save()
 
     def compare_sampler(self, name: str, build: Callable[..., Sampler], steps: int, decoder: str) -> None:
@@ -145,35 +164,33 @@ class Ablation:
         if key in self.rows or steps > self.recipe.num_timesteps:
             return
         print(f"{decoder}, {name}, {steps or 'all'} steps", flush=True)
-        given = self._sampler(decoder)
-        shared = {"temperature": given.temperature, "top_r": given.top_r, "top_k": given.top_k,
-                  "guidance_scale": given.guidance_scale, "guidance_trend": given.guidance_trend}
-        module = self._trained(decoder, 0)
-        self.rows[key] = {"sampler": name, "steps": steps or module.rows * self.codec_columns, "decoder": decoder,
-                          **self.quality(module, build(steps, **shared))}
+        given = self._sampler(decoder).spec["init_args"]
+        shared = {option: given[option] for option in SHARED if given.get(option) is not None}
+        self.rows[key] = {"sampler": name, "decoder": decoder,
+                          **self.quality(self._trained(decoder, 0), build(steps, **shared))}
         self._save()
 
     @torch.no_grad()
     def quality(self, module: TokenDecoder, sampler: TokenSampler) -> dict[str, Any]:
         """What `clips` sounds for held-out texts are worth, without a vocoder, and the seconds that each took."""
-        mels, spent, scores = [], 0.0, []
+        calls: list[int] = []
+        mels, seconds, scores = [], [], []
+        module.generate(module.condition(self.texts[:1]), self.columns, sampler, [torch.Generator()],
+                        **({"on_step": lambda number, x: calls.append(number)} if isinstance(sampler, Sampler) else {}))
         for first in range(0, len(self.texts), BATCH):
             texts = self.texts[first:first + BATCH]
             generators = [torch.Generator().manual_seed(first + i) for i in range(len(texts))]
             condition = module.condition(texts)
             start = time.perf_counter()
-            tokens = module.generate(condition, self.codec_columns, sampler, generators)
-            spent += time.perf_counter() - start
-            mels.append(self.codec.decode(tokens, self.codec_columns))
+            tokens = module.generate(condition, self.columns, sampler, generators)
+            seconds.append((time.perf_counter() - start) / len(texts))
+            mels.append(self.codec.decode(tokens, self.columns))
             if self.judge is not None:
                 heard = self.judge.listen_to_mel(mels[-1])
                 scores += [score(*one) for one in zip(heard, self.structures[first:first + BATCH], strict=True)]
-        result: dict[str, Any] = {"seconds": spent / len(self.texts),
-                                  "distance": frechet_distance(_statistics(torch.cat(mels)), self.true)}
-        if scores:
-            summary = summarise(scores)
-            result |= {name: summary[name] for name in SCENES} | {"f1_interval": _bootstrap(scores)}
-        return result
+        result = {"steps": len(calls) or module.rows * self.columns, "seconds": statistics.median(seconds),
+                  "distance": frechet_distance(_statistics(torch.cat(mels)), self.true)}
+        return result | (_with_intervals(scores) if scores else {})
 
     def tables(self) -> list[list[str]]:
         """Lines of Markdown: the decoders, then the samplers."""
@@ -182,19 +199,16 @@ class Ablation:
             if "seed" in row:
                 groups.setdefault(row["decoder"], []).append(row)
         columns = [column for column in COLUMNS if column in next(iter(groups.values()))[0]]
-        decoders = _header("decoder", *columns, "trained in s")
-        decoders += [_line(name, *(_over_seeds([row[column] for row in rows]) for column in columns),
-                           _over_seeds([row["trained"] for row in rows])) for name, rows in groups.items()]
+        decoders = _header("decoder", *columns, "trained")
+        decoders += [_line(name, *(_over_seeds([row[column] for row in rows]) for column in (*columns, "trained")))
+                     for name, rows in groups.items()]
         columns = [column for column in columns if column not in ("bound", "accuracy")]
         samplers = _header("decoder", "sampler", "steps", *columns)
         for row in self.rows.values():
             if "sampler" in row:
-                cells = [_number(row[column]) for column in columns]
-                if "f1" in columns:
-                    low, high = row["f1_interval"]
-                    cells[columns.index("f1")] += f" ({low:.3f} to {high:.3f})"
+                cells = [_number(row[column]) + _range(row.get(f"{column}_interval")) for column in columns]
                 samplers.append(_line(row["decoder"], row["sampler"], str(row["steps"]), *cells))
-        return [decoders, samplers]
+        return [decoders, samplers, NOTES.format(batch=BATCH, floor=_number(self.floor)).splitlines()]
 
     def plot(self, path: Path) -> None:
         """Quality against time, a line a sampler."""
@@ -221,36 +235,36 @@ class Ablation:
         figure.savefig(temporary, dpi=120)
         os.replace(temporary, path)
 
-    @property
-    def codec_columns(self) -> int:
-        return self.recipe.max_columns
+    def _checkpoint(self, decoder: str, seed: int) -> Path:
+        return self.folder / _stage(decoder, seed) / "last.ckpt"
 
     def _trained(self, decoder: str, seed: int) -> TokenDecoder:
         """The decoder, trained now if it was not before."""
-        stage = f"{decoder.replace('+', '-')}-{seed}"
-        checkpoint = self.folder / stage / "last.ckpt"
         base = AUTOREGRESSIVE if decoder == AUTOREGRESSIVE else "diffusion"
-        recipe = self.path if decoder == AUTOREGRESSIVE else self._with_matrix(decoder)
-        fit_once([*self._command(recipe, base), "--stage", stage, "--seed_everything", str(seed),
-                  f"--train.{base}.max_steps", str(self.steps), f"--train.{base}.validate_every", str(self.steps),
-                  *self.extra], checkpoint, self.steps)
-        return load_module(checkpoint)
+        recipe = self.recipe.copy()
+        recipe.train[base].max_steps = recipe.train[base].validate_every = self.steps
+        if decoder != AUTOREGRESSIVE:
+            recipe.decoder.init_args.transition = self._transition(MATRICES[decoder])
+        stage = _stage(decoder, seed)
+        fit_once([*self._command(stage, recipe, base), "--stage", stage, "--seed_everything", str(seed)],
+                 self._checkpoint(decoder, seed), self.steps)
+        return load_module(self._checkpoint(decoder, seed))
 
-    def _with_matrix(self, name: str) -> Path:
-        """A copy of the recipe in which the decoder's transition is another."""
-        recipe = OmegaConf.load(self.path)
-        transition = recipe.decoder.init_args.transition
-        shared = {key: value for key, value in transition.init_args.items() if key in ("codebook_size", "schedule")}
-        if transition.class_path.split(".")[-1] != MATRICES[name]:
-            recipe.decoder.init_args.transition = DictConfig(
-                {"class_path": f"diffsound.diffusion.{MATRICES[name]}", "init_args": shared})
-        path = self.out / "recipes" / f"{name.replace('+', '-')}.yaml"
+    def _transition(self, name: str) -> DictConfig:
+        """The recipe's, if it is of that class, or one with the same codebook and schedule."""
+        given = self.recipe.decoder.init_args.transition
+        if given.class_path.split(".")[-1] == name:
+            return given
+        arguments = OmegaConf.to_container(given.init_args)
+        shared = {key: arguments[key] for key in ("codebook_size", "schedule")}
+        return OmegaConf.create({"class_path": f"diffsound.diffusion.{name}", "init_args": shared})
+
+    def _command(self, name: str, recipe: DictConfig, stage: str) -> list[str]:
+        """Arguments of a recipe verb, for a recipe that is kept under `name`."""
+        path = self.out / "recipes" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(recipe, path)
-        return path
-
-    def _command(self, recipe: Path, stage: str) -> list[str]:
-        return ["--config", str(recipe), "--config", f"configs/stage/{stage}.yaml", "--runs", str(self.out / "runs")]
+        return ["--config", str(path), "--config", f"configs/stage/{stage}.yaml"]
 
     def _sampler(self, decoder: str) -> TokenSampler:
         """The recipe's sampler, or for the baseline one with the same temperature, truncation and guidance."""
@@ -261,43 +275,64 @@ class Ablation:
         return AutoregressiveSampler(sampler.temperature, sampler.top_r, top_k=sampler.top_k,
                                      guidance_scale=sampler.guidance_scale, guidance_trend=sampler.guidance_trend)
 
-    def _held_out(self) -> tuple[list[str], list[Structure], torch.Tensor]:
-        """Captions and structures of validation clips, and the mel statistics of all of them through the codec."""
+    @torch.no_grad()
+    def _hold_out(self) -> None:
+        """Note texts and structures of the first validation clips, what their sounds are like through the codec, and
+        how far other real clips, as many, are from them."""
         data = TokenDataModule(str(self.folder / "tokens"), BATCH)
         data.setup("validate")
         batches = list(data.val_dataloader())
-        true = torch.cat([_statistics(self.codec.decode(batch["tokens"], data.columns)) for batch in batches])
-        texts, structures = [text for batch in batches for text in batch["text"]], []
+        self.columns = data.columns
+        self.texts = [text for batch in batches for text in batch["text"]][:self.clips]
+        if len(self.texts) < self.clips:
+            raise ValueError(f"--clips is {self.clips}, but there are {len(self.texts)} validation clips: take fewer")
+        real = torch.cat([_statistics(self.codec.decode(batch["tokens"], data.columns)) for batch in batches])
+        self.true, others = real[:self.clips], real[self.clips:2 * self.clips]
+        self.floor = frechet_distance(others, self.true) if len(others) == self.clips else math.nan
         if self.on_scenes:
             scenes = SceneDataModule(**OmegaConf.to_container(self.recipe.audio.init_args, resolve=True)).val
-            items = [scenes[i] for i in range(min(self.clips, len(scenes)))]
-            texts, structures = [item["text"] for item in items], [Structure(**item["structure"]) for item in items]
-        if len(texts) < self.clips:
-            raise ValueError(f"--clips is {self.clips}, but there are {len(texts)} validation clips: ask for fewer")
-        return texts[:self.clips], structures, true
+            items = [scenes[i] for i in range(self.clips)]
+            self.texts = [item["text"] for item in items]
+            self.structures = [Structure(**item["structure"]) for item in items]
 
     def _save(self) -> None:
         _write(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
 
 
+def _stage(decoder: str, seed: int) -> str:
+    return f"{decoder.replace('+', '-')}-{seed}"
+
+
 def _statistics(mel: torch.Tensor) -> torch.Tensor:
-    """(B, 2 * n_mels): mean and spread of every band."""
-    return torch.cat([mel.mean(-1), mel.std(-1)], 1).double()
+    """(B, 40): mean and spread over time of twenty groups of bands."""
+    bands = torch.nn.functional.adaptive_avg_pool1d(mel.transpose(1, 2), 20)
+    return torch.cat([bands.mean(1), bands.std(1)], 1).double()
 
 
-def _bootstrap(scores: list[Score], repeats: int = 1000) -> tuple[float, float]:
-    """95 % interval of the F1 over clips."""
-    draw = random.Random(0)
-    values = sorted(summarise(draw.choices(scores, k=len(scores)))["f1"] for _ in range(repeats))
-    return values[round(0.025 * repeats)], values[round(0.975 * repeats) - 1]
+def _with_intervals(scores: list[Score], repeats: int = 1000) -> dict[str, Any]:
+    """The scores of all clips, each with its 95 % interval by bootstrap over clips."""
+    draw, summary = random.Random(0), summarise(scores)
+    drawn = [summarise(draw.choices(scores, k=len(scores))) for _ in range(repeats)]
+    result = {name: summary[name] for name in SCENES if name in summary}
+    for name in list(result):
+        values = sorted(one[name] for one in drawn if name in one)
+        result[f"{name}_interval"] = values[round(0.025 * len(values))], values[round(0.975 * len(values)) - 1]
+    return result
 
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 100 or abs(value) < 0.01 else f"{value:.3f}"
 
 
-def _over_seeds(values: list[float]) -> str:
+def _range(interval: tuple[float, float] | None) -> str:
+    return f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+
+
+def _over_seeds(values: list[float | None]) -> str:
     """Mean and 95 % interval of Student's t."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
     text = _number(statistics.mean(values))
     if len(values) == 1:
         return text

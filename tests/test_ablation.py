@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from diffsound.ablation import AUTOREGRESSIVE, MATRICES, _over_seeds, main
+from diffsound import ablation
+from diffsound.ablation import AUTOREGRESSIVE, MATRICES, _over_seeds, changed_recipe, main
+from diffsound.checkpoint import read_checkpoint
 from diffsound.cli import main as command
 
 RECIPE = Path("recipes/scenes.yaml")
@@ -19,32 +21,46 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation")
     tiny = OmegaConf.merge(OmegaConf.load(RECIPE), OmegaConf.load("tests/tiny.yaml"))
     OmegaConf.save(tiny, folder / "tiny.yaml")
-    options = ["--recipe", str(folder / "tiny.yaml"), "--out", str(folder / "out"), "--steps", "2", "--clips", "4"]
-    main([*options, "--seeds", "1"])
+    options = ["--recipe", str(folder / "tiny.yaml"), "--out", str(folder / "out"), "--steps", "2", "--clips", "4",
+               "--train.tagger.max_steps", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablation, "SAMPLERS", {name: (build, (min(steps[0], 3),), matrices)
+                                             for name, (build, steps, matrices) in ablation.SAMPLERS.items()})
+        main([*options, "--seeds", "1"])
     return folder / "out", options
 
 
 def test_every_decoder_and_sampler_has_its_row(finished):
     rows = json.loads((finished[0] / "ablation.json").read_text())["rows"]
     assert {row["decoder"] for row in rows.values() if "seed" in row} == {*MATRICES, AUTOREGRESSIVE}
-    samplers = {(row["sampler"], row["decoder"]) for row in rows.values() if "sampler" in row}
-    assert {("strided", name) for name in MATRICES} <= samplers
-    assert ("first-hitting", "mask") in samplers
-    assert all(row["steps"] <= 20 for row in rows.values() if "sampler" in row)  # T is 8, there are 20 tokens
+    found = {(row["sampler"], row["decoder"]): row["steps"] for row in rows.values() if "sampler" in row}
+    assert set(found) == {(name, matrix) for name, (_, _, matrices) in ablation.SAMPLERS.items() for matrix in matrices}
+    assert found["strided", "uniform"] == 3
+    assert found["strided, original", "mask+uniform"] == 4  # always visits t = 1
+    assert found["first-hitting", "mask"] == 20  # tokens
     for row in rows.values():
         assert row["seconds"] > 0
         assert row["distance"] >= 0
         assert row["f1_interval"][0] <= row["f1"] <= row["f1_interval"][1]
     assert (finished[0] / "ablation.png").stat().st_size > 10_000
     lines = (finished[0] / "ablation.md").read_text().splitlines()
-    assert len(lines) == len(rows) + 5  # two headers of two lines, one blank between
+    assert sum(line.startswith("| ") for line in lines) == len(rows) + 4  # two headers of two lines
     assert len({line.count("|") for line in lines[:6]}) == 1
 
 
+def test_options_change_the_recipe(finished):
+    assert read_checkpoint(finished[0] / "runs/scenes/tagger/last.ckpt")["facts"]["steps"] == 1
+    assert changed_recipe(RECIPE, ["--name", "other", "--train.vqvae.max_steps", "5"]).train.vqvae.max_steps == 5
+    assert changed_recipe(RECIPE, ["--config", "tests/tiny.yaml"]).frames == 64
+    with pytest.raises(ValueError, match="expected --key value"):
+        changed_recipe(RECIPE, ["--name=other"])
+
+
 def test_the_matrices_differ_in_nothing_else(finished):
-    recipes = [OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((finished[0] / "recipes").iterdir())]
-    names = {recipe["decoder"]["init_args"].pop("transition")["class_path"].split(".")[-1] for recipe in recipes}
-    assert names == set(MATRICES.values())
+    files = [finished[0] / "recipes" / f"{name.replace('+', '-')}-0.yaml" for name in MATRICES]
+    recipes = [OmegaConf.to_container(OmegaConf.load(path)) for path in files]
+    names = [recipe["decoder"]["init_args"]["transition"].pop("class_path").split(".")[-1] for recipe in recipes]
+    assert names == list(MATRICES.values())
     assert recipes[0] == recipes[1] == recipes[2]
 
 
@@ -54,6 +70,7 @@ def test_a_second_run_adds_what_is_missing_and_trains_nothing_again(finished, mo
     trained = []
     monkeypatch.setattr("diffsound.ablation.fit_once", lambda args, checkpoint, steps: trained.append(checkpoint.parts))
     monkeypatch.setattr("diffsound.ablation.load_module", lambda path: pytest.fail(f"{path} was loaded again"))
+    monkeypatch.setattr(ablation, "SAMPLERS", {})
     main([*options, "--seeds", "1"])
     assert json.loads((folder / "ablation.json").read_text())["rows"] == before
     assert {parts[-2] for parts in trained} == {"vqvae", "tagger"}
@@ -64,7 +81,7 @@ def test_figures_of_other_settings_are_not_mixed(finished):
     with pytest.raises(ValueError, match="was made with other settings"):
         main([*options, "--steps", "3"])
     with pytest.raises(ValueError, match="--clips is 9, but there are 8"):
-        main([*options[:-1], "9", "--out", str(_copy(folder))])
+        main([*options, "--clips", "9", "--out", str(_copy(folder))])
 
 
 def _copy(folder):
@@ -83,4 +100,5 @@ def test_bad_options_are_named(options, message, capsys):
 
 def test_the_interval_is_of_student():
     assert _over_seeds([1.0, 2.0, 3.0]) == "2.000 ± 2.484"  # 4.303 / sqrt(3)
-    assert _over_seeds([1.0]) == "1.000"
+    assert _over_seeds([1.0, None]) == "1.000"
+    assert _over_seeds([None]) == "-"

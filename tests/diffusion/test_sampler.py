@@ -158,7 +158,7 @@ def test_given_tokens_are_kept_and_the_rest_follows_them(pair):
     x = sampler.sample(watched, transition, 2, generators(300), keep)
     assert not any(hidden)
     assert (x[:, 0] == 1).all()
-    if not (isinstance(sampler, ConfidenceSampler) and isinstance(transition, MaskUniform)):  # there codes at T are noise
+    if not (isinstance(sampler, ConfidenceSampler) and isinstance(transition, MaskUniform)):  # codes at T are noise
         assert (x[:, 1] == 1).float().mean() > 0.5  # .74 of the pairs that begin with 1, .43 of all
 
 
