@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from diffsound.autoregressive import GPT
 from diffsound.checkpoint import rebuild
+from diffsound.data.audio import load
 from diffsound.diffusion import (
     Denoiser,
     LinearSchedule,
@@ -31,6 +33,7 @@ from diffsound.diffusion import (
     VariationalBound,
 )
 from diffsound.diffusion.fast import FastDenoiser, Precision
+from diffsound.draw import categorical, truncate
 from diffsound.mel import LogMel
 from diffsound.text_encoder.condition import Condition
 from diffsound.vocoder import Generator
@@ -67,23 +70,41 @@ class Size:
         return Condition(torch.randn(batch, self.text, TEXT_WIDTH), torch.ones(batch, self.text, dtype=torch.bool))
 
 
-SIZES = {"tiny": Size(6, 256, 4, 21, 20, 16, few=10), "base": Size(19, 1024, 16, 53, 77, 2, few=2)}
+SIZES = {"tiny": Size(6, 256, 4, 21, 20, 16, few=10), "base": Size(19, 1024, 16, 53, 77, 2, few=1)}
+
+
+@dataclass
+class Work:
+    """Something to be timed: `run` takes 1 / `times` of the time of what is reported, but for `extra` seconds."""
+
+    name: str
+    run: Callable[[], object]
+    precision: str = "float32"
+    steps: int | None = None
+    times: float = 1.0
+    extra: float = 0.0
+    unit: str = "clip"
+    amount: float | None = None  # of what the unit holds: tokens, or seconds of audio
 
 
 @dataclass
 class Row:
-    """One figure: the median of its repeats and their first and third quartile, in seconds."""
+    """One figure: medians of the repeats, each with its first and third quartile."""
 
     name: str
     size: str
     batch: int
     precision: str
     steps: int | None
-    median: float
+    unit: str
+    median: float  # seconds a unit
     spread: tuple[float, float]
-    unit: str  # of what work the seconds are
-    ratio: float | None = None  # to the median of the row `to`
-    to: str | None = None
+    ratio: float  # to the row `to` of the same repeat
+    ratio_spread: tuple[float, float]
+    to: str
+    stolen: float  # the largest number of processors that other machines had in a repeat
+    amount: float | None = None
+    rate: float | None = None  # of `amount` a second: tokens, or seconds of audio
 
 
 class Bench:
@@ -91,46 +112,49 @@ class Bench:
 
     def __init__(self, file: Path, repeats: int) -> None:
         self.file, self.repeats, self.rows = file, repeats, []
-        self.most_stolen = 0.0  # the largest share of a processor that was not ours in a repeat that counts
 
-    def time(self, work: Callable[[], object], times: float = 1.0, extra: float = 0.0) -> tuple[float, float, float]:
-        """Median and quartiles of the seconds that `work` takes, each `times` as long and `extra` longer.
+    def compare(self, size: str, batch: int, works: list[Work]) -> list[Row]:
+        """Time `works` in turn, again and again, so that each is compared with the first of the same repeat.
 
-        Work is repeated for a fifth of a second at least. On a virtual machine, repeats during which the host gave the
+        Each is repeated for a fifth of a second at least. On a virtual machine, repeats during which the host gave the
         processors to others are done again, up to three times as many; the least disturbed count.
         """
-        start = time.perf_counter()
-        work()
-        number = max(1, round(0.2 / (time.perf_counter() - start)))
-        taken: list[tuple[float, float]] = []  # (share of the time that was stolen, seconds)
-        while len(taken) < self.repeats or (len(taken) < 4 * self.repeats
-                                            and sum(stolen < QUIET for stolen, _ in taken) < self.repeats):
-            stolen, start = _stolen(), time.perf_counter()
-            for _ in range(number):
-                work()
-            seconds = time.perf_counter() - start
-            taken.append(((_stolen() - stolen) / seconds, seconds / number * times + extra))
-        used = sorted(taken)[:self.repeats]
-        self.most_stolen = max(self.most_stolen, used[-1][0])
-        values = [seconds for _, seconds in used]
-        low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-        return middle, low, high
-
-    def add(self, name: str, size: str, batch: int, timed: tuple[float, float, float], to: Row | None = None,
-            precision: str = "float32", steps: int | None = None, unit: str = "clip") -> Row:
-        median, low, high = timed
-        row = Row(name, size, batch, precision, steps, median, (low, high), unit,
-                  *((median / to.median, f"{to.name}, {to.precision}" + (f", {to.steps} steps" if to.steps else ""))
-                    if to else (None, None)))
-        self.rows.append(row)
-        print(_line(row), flush=True)
-        content = {"machine": machine(), "repeats": self.repeats, "most_stolen": self.most_stolen,
-                   "rows": [asdict(each) for each in self.rows]}
+        numbers = []
+        for work in works:
+            start = time.perf_counter()
+            work.run()
+            numbers.append(max(1, round(0.2 / (time.perf_counter() - start))))
+        rounds: list[tuple[float, list[float]]] = []  # processors stolen, seconds of each work
+        while len(rounds) < self.repeats or (len(rounds) < 4 * self.repeats
+                                             and sum(stolen < QUIET for stolen, _ in rounds) < self.repeats):
+            stolen, begin, seconds = _stolen(), time.perf_counter(), []
+            taken: dict[Callable, float] = {}  # what two works share is timed once
+            for work, number in zip(works, numbers, strict=True):
+                if work.run not in taken:
+                    start = time.perf_counter()
+                    for _ in range(number):
+                        work.run()
+                    taken[work.run] = (time.perf_counter() - start) / number
+                seconds.append(taken[work.run] * work.times + work.extra)
+            rounds.append(((_stolen() - stolen) / (time.perf_counter() - begin), seconds))
+        used = sorted(rounds)[:self.repeats]
+        first = works[0]
+        to = first.name + (f", {first.precision}, {first.steps} steps" if first.steps else "")
+        rows = []
+        for i, work in enumerate(works):
+            median, *spread = _quartiles([seconds[i] for _, seconds in used])
+            ratio, *ratio_spread = _quartiles([seconds[i] / seconds[0] for _, seconds in used])
+            rows.append(Row(work.name, size, batch, work.precision, work.steps, work.unit, median, tuple(spread), ratio,
+                            tuple(ratio_spread), to, used[-1][0], work.amount,
+                            work.amount / median if work.amount else None))
+            print(_line(rows[-1]), flush=True)
+        self.rows += rows
+        content = {"machine": machine(), "repeats": self.repeats, "rows": [asdict(each) for each in self.rows]}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.file.with_name(self.file.name + ".part")
         temporary.write_text(json.dumps(content, indent=1))
         os.replace(temporary, self.file)
-        return row
+        return rows
 
 
 @torch.no_grad()
@@ -140,71 +164,66 @@ def sampling(bench: Bench, name: str, batches: list[int]) -> None:
     denoiser = size.denoiser().requires_grad_(False).eval()
     gpt = GPT(CODES, size.rows, size.columns, size.layers, size.width, size.heads, condition_width=TEXT_WIDTH).eval()
     transition = MaskUniform(CODES, LinearSchedule(STEPS))
+    networks = {precision: FastDenoiser(denoiser, precision) for precision in ("float32", "int8", "bfloat16")
+                if worthwhile(precision)}
     for batch in batches:
-        condition = size.condition(batch)
-        floor = bench.add("matrix products alone", name, batch, bench.time(products(size, batch), STEPS / batch),
-                          steps=STEPS)
-        ours = None
-        for precision in ("float32", "int8", "bfloat16"):
-            if not worthwhile(precision):
-                continue
-            network = FastDenoiser(denoiser, precision)
-            prepare = bench.time(partial(network.prepare, condition))[0] / batch
-            visit = partial(_sample, network.prepare(condition), transition, size, batch)
-            for steps in (STEPS, FEWER):
-                timed = bench.time(visit, steps / size.few / batch, prepare)
-                row = bench.add("sampling", name, batch, timed, ours or floor, precision, steps)
-                ours = ours or row
-        bench.add("autoregressive, keys and values kept", name, batch,
-                  bench.time(_next_tokens(gpt, size, condition), size.tokens / 8 / batch), ours, steps=size.tokens)
+        condition, part = size.condition(batch), 1 / size.few / batch
+        works = [Work("matrix products alone", products(size, batch), steps=STEPS, times=STEPS / batch)]
+        for precision, network in networks.items():
+            start = time.perf_counter()
+            denoise = network.prepare(condition)
+            once = (time.perf_counter() - start) / batch
+            visit = partial(_sample, denoise, transition, size, batch)
+            works += [Work("sampling", visit, precision, steps, steps * part, once, amount=size.tokens)
+                      for steps in (STEPS, FEWER)]
+        works.append(Work("autoregressive, cached", _next_tokens(gpt, size, condition), steps=size.tokens,
+                          times=size.tokens / 8 / batch, amount=size.tokens))
         if importlib.util.find_spec("diffusers") is None:
             print("(diffusers is not installed: pip install -e '.[bench]')")
         else:
-            timed = bench.time(_diffusers(size, batch), STEPS / size.few / batch)
-            bench.add("diffusers, VQ-Diffusion", name, batch, timed, ours, steps=STEPS)
+            works.append(Work("diffusers, VQ-Diffusion", _diffusers(size, batch), steps=STEPS, times=STEPS * part))
+        bench.compare(name, batch, works)
+    print(f"(parameters: {_millions(denoiser)} the denoiser, {_millions(gpt)} the autoregressive network)")
 
 
 def training(bench: Bench, name: str, batches: list[int]) -> None:
-    """A step of the decoder's training, beside the network's own forward and backward pass."""
+    """The denoiser's training with our loss and optimizer, beside its own forward and backward pass."""
     size, batch = SIZES[name], SIZES[name].train_batch
-    denoiser, condition = size.denoiser(), size.condition(SIZES[name].train_batch)
+    denoiser, condition = size.denoiser(), size.condition(batch)
     transition, loss, timesteps = MaskUniform(CODES, LinearSchedule(STEPS)), VariationalBound(), UniformTimesteps(STEPS)
     optimizer = torch.optim.AdamW(denoiser.parameters(), fused=True)
-    x_0 = torch.randint(CODES, (batch, size.tokens))
-    every = torch.full((batch,), STEPS // 2)
+    x_0, middle = torch.randint(CODES, (batch, size.tokens)), torch.full((batch,), STEPS // 2)
+    gradient = torch.randn(batch, size.tokens, CODES)
 
     def network() -> None:
-        denoiser(x_0, every, condition).sum().backward()
+        denoiser(x_0, middle, condition).backward(gradient)
         denoiser.zero_grad()
 
-    def gradient(precision: str = "float32") -> None:
+    def step(precision: str = "float32", update: bool = False) -> None:
         t, probability = timesteps.sample(batch)
         x_t = transition.corrupt(x_0, t)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             logits = denoiser(x_t, t, condition)
         loss(transition, logits, x_0, x_t, t, probability).total.backward()
-
-    def step(precision: str = "float32") -> None:
-        gradient(precision)
-        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 0.5)
-        optimizer.step()
+        if update:
+            torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 0.5)
+            optimizer.step()
         denoiser.zero_grad()
 
-    own = bench.add("network forward and backward", name, batch, bench.time(network), unit="batch")
-    denoiser.zero_grad()
-    bench.add("training, gradient", name, batch, bench.time(lambda: (gradient(), denoiser.zero_grad())), own,
-              unit="batch")
-    full = bench.add("training, with optimizer", name, batch, bench.time(step), own, unit="batch")
+    tokens = batch * size.tokens
+    works = [Work("network forward and backward", network, unit="batch", amount=tokens),
+             Work("corruption, network, loss", step, unit="batch", amount=tokens),
+             Work("with optimizer", partial(step, update=True), unit="batch", amount=tokens)]
     if worthwhile("bfloat16"):
-        bench.add("training, with optimizer", name, batch, bench.time(partial(step, "bfloat16")), full, "bfloat16",
-                  unit="batch")
-    print(f"({batch * size.tokens / full.median:.0f} tokens a second)")
+        works.append(Work("with optimizer", partial(step, "bfloat16", True), "bfloat16", unit="batch", amount=tokens))
+    bench.compare(name, batch, works)
 
 
 @torch.no_grad()
 def audio(bench: Bench, name: str, batches: list[int]) -> None:
-    """Mel, codec and vocoder on clips of ten seconds."""
+    """Reading, mel, codec and vocoder on clips of ten seconds."""
     import librosa
+    import soundfile
 
     recipe = OmegaConf.load(CODECS[name])
     recipe.runs = ""
@@ -213,21 +232,22 @@ def audio(bench: Bench, name: str, batches: list[int]) -> None:
     waveform = torch.randn(1, round(SECONDS * mel.sample_rate)) * 0.1
     numpy, basis = waveform[0].numpy(), librosa.filters.mel(
         sr=mel.sample_rate, n_fft=mel.n_fft, n_mels=mel.n_mels, fmin=mel.f_min, fmax=mel.f_max)
-    reference = bench.add("mel, librosa", name, 1, bench.time(lambda: basis @ abs(
-        librosa.stft(numpy, n_fft=mel.n_fft, hop_length=mel.hop_length))))
-    front = bench.add("mel", name, 1, bench.time(partial(LogMel(mel), waveform)), reference)
     tokens = codec.encode(waveform)
-    encode = bench.add("mel and codec, encode", name, 1, bench.time(partial(codec.encode, waveform)), front)
-    print(f"(the mel is {front.median / encode.median:.0%} of tokenising)")
     columns = tokens.shape[1] // codec.rows
-    bench.add("codec, decode", name, 1, bench.time(partial(codec.decode, tokens, columns)))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "clip.wav"
+        soundfile.write(file, torch.randn(round(SECONDS * 44100)).numpy() * 0.1, 44100)
+        bench.compare(name, 1, [Work(label, run, amount=SECONDS) for label, run in [
+            ("read and resample a 44.1 kHz WAV", partial(load, file, mel.sample_rate)),
+            ("mel, librosa", lambda: basis @ abs(librosa.stft(numpy, n_fft=mel.n_fft, hop_length=mel.hop_length))),
+            ("mel", partial(LogMel(mel), waveform)),
+            ("mel and codec, encode", partial(codec.encode, waveform)),
+            ("codec, decode", partial(codec.decode, tokens, columns))]])
     if name == "base":  # the published size
-        generator, alone = Generator().eval().fold_weight_norm(), None
-        for batch in batches:
-            mels = torch.rand(batch, mel.n_mels, columns * 16)
-            alone = alone or bench.add("MelGAN, folded", name, batch, bench.time(partial(generator, mels), 1 / batch))
-            if batch != alone.batch:
-                bench.add("MelGAN, folded", name, batch, bench.time(partial(generator, mels), 1 / batch), alone)
+        generator = Generator().eval().fold_weight_norm()
+        bench.compare(name, max(batches), [
+            Work(f"MelGAN, {batch} at once", partial(generator, torch.rand(batch, mel.n_mels, columns * 16)),
+                 times=1 / batch, amount=SECONDS) for batch in batches])
 
 
 PARTS = {"sampling": sampling, "training": training, "audio": audio}
@@ -236,7 +256,8 @@ PARTS = {"sampling": sampling, "training": training, "audio": audio}
 def main(args: list[str]) -> None:
     """Time sampling, training, mel, codec and vocoder on this CPU, with random weights.
 
-    A clip's time is that of what is prepared once plus that of a few steps, multiplied: all steps take as long.
+    A clip's time is that of what is prepared once plus that of a few steps, multiplied: all steps take as long. Ratios
+    are to the first row of each group, of the same repeat.
     """
     parser = argparse.ArgumentParser(prog="diffsound bench", description=main.__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
@@ -253,7 +274,7 @@ def main(args: list[str]) -> None:
     for part in options.parts:
         for size in options.sizes:
             PARTS[part](bench, size, options.batches)
-    print(f"\nall figures are in {options.out}; up to {bench.most_stolen:.2f} processors were with other machines")
+    print(f"\nall figures are in {options.out}")
 
 
 def products(size: Size, batch: int) -> Callable[[], object]:
@@ -324,7 +345,8 @@ def _next_tokens(gpt: GPT, size: Size, condition: Condition) -> Callable[[], obj
         for cache, (keys, values) in zip(caches, kept, strict=True):
             cache.keys, cache.values = keys, values
         for position in range(middle, middle + 8):
-            gpt.next_logits(token, position, caches, condition)
+            logits = gpt.next_logits(token, position, caches, condition)
+            categorical(truncate(logits.softmax(-1), 0.85), torch.rand(batch))
 
     return work
 
@@ -350,11 +372,22 @@ def _diffusers(size: Size, batch: int) -> Callable[[], object]:
     return work
 
 
-HEADER = f"{'':40}{'size':>6}{'batch':>6}{'precision':>11}{'steps':>7}{'seconds':>11}{'quartiles':>20}   ratio"
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Median, first and third quartile."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return middle, low, high
+
+
+def _millions(module: torch.nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.0f} M"
+
+
+HEADER = (f"{'':36}{'size':>5}{'batch':>6}{'precision':>10}{'steps':>6}{'seconds':>10}{'quartiles':>20}{'ratio':>8}"
+          f"{'quartiles':>16}{'a second':>10}")
 
 
 def _line(row: Row) -> str:
-    spread = f"{row.spread[0]:.4g} to {row.spread[1]:.4g}"
-    ratio = f"   {row.ratio:.2f} of {row.to}" if row.to else ""
-    return (f"{row.name:40}{row.size:>6}{row.batch:>6}{row.precision:>11}{row.steps or '':>7}{row.median:>11.4g}"
-            f"{spread:>20}{ratio}  ({row.unit})")
+    spread, ratios = (f"{low:.{digits}} to {high:.{digits}}" for (low, high), digits in (
+        (row.spread, "4g"), (row.ratio_spread, "2f")))
+    return (f"{row.name:36}{row.size:>5}{row.batch:>6}{row.precision:>10}{row.steps or '':>6}{row.median:>10.4g}"
+            f"{spread:>20}{row.ratio:>8.2f}{ratios:>16}" + (f"{row.rate:>10.4g}" if row.rate else ""))
