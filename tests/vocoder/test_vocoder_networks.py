@@ -63,6 +63,14 @@ def test_every_frame_becomes_one_hop_of_samples(generator, frames):
     assert waveform.abs().max() <= 1
 
 
+def test_without_gradients_it_makes_the_same_sound(generator):
+    mel = torch.rand(3, 6, 21)
+    given, expected = mel.clone(), generator(mel).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(generator(mel), expected, rtol=0, atol=1e-6)
+    assert torch.equal(mel, given)  # nothing of it was overwritten
+
+
 def test_too_few_frames_are_refused(generator):
     with pytest.raises(ValueError, match="3 frames"):
         generator(torch.rand(1, 6, 3))
