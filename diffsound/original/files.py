@@ -53,7 +53,7 @@ SIGNS = {
 
 
 def read_plain(path: str | os.PathLike) -> Any:
-    """Contents of a file of `torch.save`, with `Inert` for the classes of NAMED, and no other than torch's own.
+    """Contents of a file of `torch.save`, with stand-ins for the classes of NAMED, and no other than torch's own.
 
     Tensors stay in the file until they are used, where its format allows that (torch 1.6 and later).
 
