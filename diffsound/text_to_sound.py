@@ -105,8 +105,11 @@ class TextToSound(LightningModule):
             ValueError: if it is damaged, or the sampler or the columns do not fit.
         """
         bundle = read_bundle(path)
-        model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
-                    bundle.columns if columns is None else columns)
+        try:
+            model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
+                        bundle.columns if columns is None else columns)
+        except ValueError as error:
+            raise ValueError(f"the bundle {path}: {error}") from error
         for name, expected in bundle.fingerprints.items():
             if (found := model.fingerprints.get(name, "missing")) != expected:
                 raise ValueError(f"the {name} in the bundle {path} is not the one that was written ({found}, expected "

@@ -171,6 +171,8 @@ def edited(folder, edit):
     (lambda d: d["sampler"].update(init_args=None), "expected init_args of type dict"),
     (lambda d: d["sampler"].update(class_path="diffsound.diffusion.Mask"), "does not fit together"),
     (lambda d: d.update(columns="53"), "expected columns of type int, found '53'"),
+    (lambda d: d.update(columns=0), "columns is 0, this decoder makes 1 to 4"),
+    (lambda d: d["parts"]["decoder"]["facts"].pop("codec"), "trained on tokens of codec None"),
     (lambda d: d.update(facts=None), "expected facts of type dict"),
     (lambda d: d["parts"]["codec"].update(facts=None), "parts.codec .* expected facts of type dict"),
     (lambda d: d["parts"]["codec"].update(init_args=None), "parts.codec .* expected init_args of type dict"),
