@@ -1,12 +1,14 @@
 """Bundles: what users load. A folder that holds a whole system as plain data, nothing in it can be executed.
 
-    bundle.yaml         format, classes and arguments of the parts, their fingerprints and facts, sampler, clip length
+    bundle.yaml         format, classes and arguments of the parts, their fingerprints and facts, sampler, clip length;
+                        of a frozen text encoder, which is a part of its decoder, the fingerprint alone
     model.safetensors   the weights, under the name of their part
     README.md           the model card
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -14,19 +16,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from diffsound.checkpoint import Rebuildable, rebuild
+from diffsound.autoregressive import Autoregressive
+from diffsound.checkpoint import fingerprint, rebuild
+from diffsound.diffusion import DiscreteDiffusion
+from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_encoder.frozen import Frozen
+from diffsound.token_sampler import TokenSampler
+from diffsound.vocoder import GriffinLim, MelGAN
+from diffsound.vqvae import VQVAE
 
 if TYPE_CHECKING:
     from diffsound.text_to_sound import TextToSound
 
 FORMAT = 1
-PARTS = ("decoder", "codec", "vocoder")
+PARTS = {"decoder": DiscreteDiffusion | Autoregressive, "codec": VQVAE, "vocoder": MelGAN | GriffinLim}
 DESCRIPTION, WEIGHTS, CARD = "bundle.yaml", "model.safetensors", "README.md"
 
 
@@ -36,7 +44,7 @@ class Bundle(NamedTuple):
     decoder: nn.Module
     codec: nn.Module
     vocoder: nn.Module
-    sampler: Rebuildable
+    sampler: TokenSampler
     columns: int
     fingerprints: dict[str, str]
     facts: dict[str, Any]
@@ -45,50 +53,60 @@ class Bundle(NamedTuple):
 def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts: dict[str, Any] | None = None) -> None:
     """Write `model`, with its sampler and clip length, to a folder that must not exist yet.
 
-    The folder appears when it is whole: it is written under a temporary name beside its place.
+    The folder appears when it is whole: it is written under a temporary name beside its place. It needs no other file:
+    CLIP's weights are in it, wherever they came from.
 
     Args:
-        model: built from its parts; a vocoder whose weights are folded cannot be written.
+        model: built from its parts; a vocoder whose weights are folded cannot be written, nor can BERT.
         card: the text of its README.md.
         facts: where it comes from, as plain data.
     Raises:
         FileExistsError: if there is something at `folder`.
+        ValueError: if the model cannot be written.
     """
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists: choose another folder, or remove it")
+    specs, fingerprints = _self_contained(model)
     parts, tensors = {}, {}
     for name in PARTS:
         module = getattr(model, name)
-        facts_of_part = dict(getattr(module, "facts", {}))
-        parts[name] = {"fingerprint": model.fingerprints[name], "facts": facts_of_part, **module.spec}
+        parts[name] = {"fingerprint": fingerprints[name], "facts": dict(getattr(module, "facts", {})), **specs[name]}
         for prefix, owner in _owners(name, module).items():
             tensors |= {f"{prefix}.{key}": value.contiguous() for key, value in owner.state_dict().items()}
+    if "text_encoder" in fingerprints:
+        parts["text_encoder"] = {"fingerprint": fingerprints["text_encoder"]}
     if any(name.startswith("vocoder.") and name.endswith("weight_g") for name in tensors) != hasattr(
             model.vocoder, "generator"):
         raise ValueError("the vocoder's weight normalisation is folded: write the bundle before it is used")
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    new = [parent for parent in folder.parents if not parent.exists()]  # the nearest first
     try:
         partial.mkdir(parents=True)
         save_file(tensors, partial / WEIGHTS)
         description = {"format": FORMAT, "facts": facts or {}, "columns": model.columns,
                        "sampler": model.sampler.spec, "parts": parts}
-        (partial / DESCRIPTION).write_text(yaml.safe_dump(description, sort_keys=False, width=120), encoding="utf-8")
+        (partial / DESCRIPTION).write_text(yaml.dump(description, Dumper=_Dumper, sort_keys=False, width=120),
+                                           encoding="utf-8")
         (partial / CARD).write_text(card, encoding="utf-8")
         partial.rename(folder)
     except BaseException:  # Ctrl-C too leaves nothing behind
         shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):  # something else may be in them by now
+            for parent in new:
+                parent.rmdir()
         raise
 
 
 def read_bundle(folder: str | os.PathLike) -> Bundle:
-    """What `write_bundle` wrote. Classes are looked up in the table of `diffsound.checkpoint`.
+    """What `write_bundle` wrote, from that folder alone. Classes are looked up in the table of `diffsound.checkpoint`.
 
     Whether the weights are those that were written tells their fingerprint, which `TextToSound.from_bundle` compares.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if it is no bundle, of another format, damaged, or names a class that is not known.
+        ValueError: if it is no bundle, of another format, damaged, names a class that is not known, or one that would
+            read other files.
     """
     folder = Path(folder)
     for name in (DESCRIPTION, WEIGHTS):
@@ -97,26 +115,65 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     description = _description(folder / DESCRIPTION)
     modules = {}
     try:
+        _refuse_other_files(description)
         with safe_open(folder / WEIGHTS, "pt") as file, _NoInitialisation():
             unused = set(file.keys())
-            for name in PARTS:
+            for name, kind in PARTS.items():
                 part = description["parts"][name]
                 spec = {key: part[key] for key in ("class_path", "init_args")}
                 module = modules[name] = rebuild(spec)
+                if not isinstance(module, kind):
+                    raise ValueError(f"its {name} is a {type(module).__name__}")
                 module.spec, module.facts = spec, part["facts"]  # as written: so fingerprints outlive new defaults
                 for prefix, owner in _owners(name, module).items():
                     own = [key for key in unused if key.startswith(f"{prefix}.")]
                     owner.load_state_dict({key.removeprefix(f"{prefix}."): file.get_tensor(key) for key in own})
                     unused -= set(own)
                 module.eval().requires_grad_(False)
-    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
+        if isinstance(modules["decoder"].text_encoder, Frozen):
+            modules["decoder"].encoder.spec = description["parts"]["decoder"]["init_args"]["text_encoder"]
+        sampler = rebuild(description["sampler"])
+        if not isinstance(sampler, TokenSampler):
+            raise ValueError(f"its sampler is a {type(sampler).__name__}")
+    except Exception as error:  # wrong arguments can fail in any way
         raise ValueError(f"the bundle {folder} does not fit together: {' '.join(str(error).split())[:300]}") from error
     if unused:
         raise ValueError(f"the bundle {folder} has {len(unused)} weights of no part, {sorted(unused)[0]} among them")
-    return Bundle(**modules, sampler=rebuild(description["sampler"]), columns=description["columns"],
+    return Bundle(**modules, sampler=sampler, columns=description["columns"],
                   fingerprints={name: part["fingerprint"] for name, part in description["parts"].items()
                                 if "fingerprint" in part},
                   facts=description["facts"])
+
+
+def _self_contained(model: TextToSound) -> tuple[dict[str, dict], dict[str, str]]:
+    """Specs of the parts in which CLIP has sizes instead of a place to read weights from, and the fingerprints."""
+    specs, encoder = {name: getattr(model, name).spec for name in PARTS}, model.decoder.encoder
+    if isinstance(encoder, BERTTextEncoder):
+        raise ValueError("a bundle cannot hold BERTTextEncoder, whose tokenizer is in files of its own: keep the "
+                         "checkpoints, or train with CLIPTextEncoder or SmallTextEncoder")
+    if not isinstance(encoder, CLIPTextEncoder) or encoder.sized_spec == encoder.spec:
+        return specs, model.fingerprints
+    decoder = specs["decoder"]
+    specs["decoder"] = decoder | {"init_args": decoder["init_args"] | {"text_encoder": encoder.sized_spec}}
+    fingerprints = model.fingerprints | {"decoder": fingerprint(model.decoder, specs["decoder"])}
+    if "text_encoder" in fingerprints:
+        fingerprints["text_encoder"] = fingerprint(encoder, encoder.sized_spec)
+    return specs, fingerprints
+
+
+def _refuse_other_files(value: Any) -> None:
+    """Raise if a class in `value` would read files of its own, or download them."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_other_files(item)
+    if isinstance(value, dict):
+        name, arguments = str(value.get("class_path")).rsplit(".", 1)[-1], value.get("init_args")
+        if name == BERTTextEncoder.__name__:
+            raise ValueError("it needs BERTTextEncoder, whose files are not in a bundle")
+        if name == CLIPTextEncoder.__name__ and (not isinstance(arguments.get("model"), dict) or arguments.get("path")):
+            raise ValueError("its CLIPTextEncoder would read weights from elsewhere: expected sizes as model, no path")
+        for item in value.values():
+            _refuse_other_files(item)
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -134,15 +191,52 @@ def _owners(name: str, module: nn.Module) -> dict[str, nn.Module]:
     return {name: module} | ({"text_encoder": encoder.module} if isinstance(encoder, Frozen) else {})
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what is used twice in full."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases, by which a short file could become data of any size."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"it has the alias *{self.peek_event().anchor}, which no bundle needs")
+        return super().compose_node(parent, index)
+
+
 def _description(path: Path) -> dict[str, Any]:
     try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML ({str(error).splitlines()[0]})") from error
-    wanted = {"format", "facts", "columns", "sampler", "parts"}
-    if not isinstance(description, dict) or not wanted <= description.keys():
-        raise ValueError(f"{path} does not describe a bundle: expected the keys {', '.join(sorted(wanted))}")
+        description = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not plain YAML ({str(error).splitlines()[0]})") from error
+    _check_kinds(f"{path}: the description", description,
+                 {"format": int, "facts": dict, "columns": int, "sampler": dict, "parts": dict})
     if description["format"] != FORMAT:
         raise ValueError(f"{path} has format {description['format']}, this version reads format {FORMAT}")
+    _check_kinds(f"{path}: sampler", description["sampler"], _SPEC)
+    parts = dict(description["parts"])
+    encoder = parts.pop("text_encoder", None)
+    if encoder is not None:
+        _check_kinds(f"{path}: parts.text_encoder", encoder, {"fingerprint": str})
+    _check_kinds(f"{path}: parts", parts, dict.fromkeys(PARTS, dict))
+    for name, part in parts.items():
+        part = {"fingerprint": "", **part}  # may be left out: it is not compared then
+        _check_kinds(f"{path}: parts.{name}", part, _SPEC | {"fingerprint": str, "facts": dict})
     return description
 
+
+_SPEC = {"class_path": str, "init_args": dict}
+
+
+def _check_kinds(what: str, value: Any, kinds: dict[str, type]) -> None:
+    """Raise unless `value` has just these keys, with values of these types."""
+    if not isinstance(value, dict) or value.keys() != kinds.keys():
+        found = ", ".join(map(str, value)) if isinstance(value, dict) else repr(value)
+        raise ValueError(f"{what} does not fit a bundle: expected the keys {', '.join(kinds)}, found {found[:100]}")
+    for key, kind in kinds.items():
+        if type(value[key]) is not kind:
+            raise ValueError(f"{what} does not fit a bundle: expected {key} of type {kind.__name__}, found "
+                             f"{str(value[key])[:100]!r}")

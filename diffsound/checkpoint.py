@@ -192,10 +192,10 @@ class Checkpointed(Rebuildable):
         return module
 
 
-def fingerprint(module: nn.Module) -> str:
-    """16 hex digits that change when a weight, a shape or a constructor argument of `module` does."""
-    digest = hashlib.sha256(repr(module.spec).encode())
+def fingerprint(module: nn.Module, spec: dict[str, Any] | None = None) -> str:
+    """16 hex digits that change when a weight, a shape or a constructor argument of `module` does (or of `spec`)."""
+    digest = hashlib.sha256(repr(module.spec if spec is None else spec).encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

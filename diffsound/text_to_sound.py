@@ -13,10 +13,11 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffsound.autoregressive import Autoregressive, AutoregressiveSampler
-from diffsound.bundle import read_bundle
+from diffsound.bundle import PARTS, read_bundle
 from diffsound.checkpoint import fingerprint, load_module
 from diffsound.diffusion import DiscreteDiffusion, Sampler
 from diffsound.mel import MelSettings
+from diffsound.text_encoder.frozen import Frozen
 from diffsound.token_decoder import TokenDecoder
 from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
@@ -72,6 +73,8 @@ class TextToSound(LightningModule):
         self.decoder, self.codec, self.vocoder = decoder, codec, vocoder
         self.sampler, self.columns = sampler, columns
         self.fingerprints = {"decoder": fingerprint(decoder), "codec": of_codec, "vocoder": fingerprint(vocoder)}
+        if isinstance(decoder.text_encoder, Frozen):  # its weights are not among the decoder's
+            self.fingerprints["text_encoder"] = fingerprint(decoder.encoder)
 
     @classmethod
     def from_checkpoints(cls, decoder: str, codec: str, vocoder: str | GriffinLim,
@@ -84,9 +87,8 @@ class TextToSound(LightningModule):
         """
         parts = {"decoder": load_module(decoder), "codec": load_module(codec),
                  "vocoder": load_module(vocoder) if isinstance(vocoder, str) else vocoder}
-        kinds = {"decoder": TokenDecoder, "codec": VQVAE, "vocoder": MelGAN | GriffinLim}
         for (name, part), path in zip(parts.items(), (decoder, codec, vocoder), strict=True):
-            if not isinstance(part, kinds[name]):
+            if not isinstance(part, PARTS[name]):
                 raise ValueError(f"text_to_sound.init_args.{name}: {path} is a checkpoint of {type(part).__name__}")
         model = cls(**parts, sampler=sampler, columns=columns)
         if isinstance(model.vocoder, MelGAN):
@@ -103,12 +105,15 @@ class TextToSound(LightningModule):
             ValueError: if it is damaged, or the sampler or the columns do not fit.
         """
         bundle = read_bundle(path)
-        model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
-                    bundle.columns if columns is None else columns)
+        try:
+            model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
+                        bundle.columns if columns is None else columns)
+        except ValueError as error:
+            raise ValueError(f"the bundle {path}: {error}") from error
         for name, expected in bundle.fingerprints.items():
-            if model.fingerprints[name] != expected:
-                raise ValueError(f"the {name} in the bundle {path} is not the one that was written ("
-                                 f"{model.fingerprints[name]}, expected {expected}): the files are damaged or mixed")
+            if (found := model.fingerprints.get(name, "missing")) != expected:
+                raise ValueError(f"the {name} in the bundle {path} is not the one that was written ({found}, expected "
+                                 f"{expected}): the files are damaged or mixed")
         if isinstance(model.vocoder, MelGAN):
             model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
         return model

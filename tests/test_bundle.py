@@ -18,7 +18,7 @@ from diffsound.diffusion import (
     UniformTimesteps,
 )
 from diffsound.mel import MelSettings
-from diffsound.text_encoder import CLIPTextEncoder, SmallTextEncoder
+from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder, SmallTextEncoder
 from diffsound.text_to_sound import TextToSound
 from diffsound.vocoder import Generator, GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, ReconstructionLoss
@@ -26,16 +26,22 @@ from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, Reconstructio
 MEL = MelSettings()
 
 
-def build(trainable=True, vocoder=None):
+SIZES = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1}
+
+
+def clip(**arguments):
+    encoder = CLIPTextEncoder(SIZES, **arguments)
+    encoder.load_state_dict({name: torch.randn_like(value) for name, value in encoder.state_dict().items()})
+    return encoder
+
+
+def build(trainable=True, vocoder=None, encoder=None):
     torch.manual_seed(1)
     size = {"channels": 8, "channel_multipliers": [1], "res_blocks": 1, "z_channels": 8, "attention": False,
             "norm": "position", "patch_size": 16}
     codec = VQVAE(MEL, Encoder(**size), Decoder(**size), FiniteScalar([4, 4]), 2, ReconstructionLoss()).eval()
     denoiser = Denoiser(16, 6, 5, 4, layers=1, width=32, heads=2, condition_width=16)
-    encoder = SmallTextEncoder(width=16, layers=1)
-    if not trainable:
-        encoder = CLIPTextEncoder({"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1})
-        encoder.load_state_dict({name: torch.randn_like(value) for name, value in encoder.state_dict().items()})
+    encoder = encoder or (SmallTextEncoder(width=16, layers=1) if trainable else clip())
     decoder = DiscreteDiffusion(encoder, denoiser, Mask(16, LinearSchedule(6)), CrossEntropy(), UniformTimesteps(6))
     decoder.facts = {"codec": codec.fingerprint, "steps": 3}
     return TextToSound(decoder.eval(), codec, vocoder or GriffinLim(MEL, iterations=1),
@@ -84,7 +90,58 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(folder, monkeypatch):
     monkeypatch.setattr("diffsound.bundle.save_file", disk_full)
     with pytest.raises(OSError, match="no space left"):
         write_bundle(build(), folder.with_name("c"), "")
+    with pytest.raises(OSError, match="no space left"):
+        write_bundle(build(), folder.parent / "new" / "newer" / "c", "")
     assert [file.name for file in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_a_frozen_text_encoder_has_a_fingerprint_too(tmp_path):
+    model = build(trainable=False)
+    assert model(["rain"], [3])[0].sidecar["parts"].keys() == {"decoder", "codec", "vocoder", "text_encoder"}
+    write_bundle(model, tmp_path / "b", "")
+    weights = load_file(tmp_path / "b" / "model.safetensors")
+    weights["text_encoder.tower.ln_final.bias"][3] += 1e-3
+    save_file(weights, tmp_path / "b" / "model.safetensors")
+    with pytest.raises(ValueError, match="the text_encoder in the bundle .* is not the one that was written"):
+        TextToSound.from_bundle(str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_clip_from_a_file_becomes_part_of_the_bundle(tmp_path, trainable):
+    save_file({name.removeprefix("tower."): value.contiguous() for name, value in clip().state_dict().items()},
+              tmp_path / "clip.safetensors")
+    model = build(encoder=CLIPTextEncoder(SIZES, str(tmp_path / "clip.safetensors"), trainable=trainable))
+    write_bundle(model, tmp_path / "b", "")
+    (tmp_path / "clip.safetensors").unlink()
+    assert str(tmp_path) not in (tmp_path / "b" / "bundle.yaml").read_text()
+    again = TextToSound.from_bundle(str(tmp_path / "b"))
+    assert torch.equal(again(["rain"], [3])[0].tokens, model(["rain"], [3])[0].tokens)
+    write_bundle(again, tmp_path / "c", "")  # which changes nothing any more
+    assert (tmp_path / "c" / "bundle.yaml").read_text() == (tmp_path / "b" / "bundle.yaml").read_text()
+
+
+def test_bert_is_not_written(tmp_path):
+    model = build()
+    bert = BERTTextEncoder.__new__(BERTTextEncoder, "somewhere")
+    torch.nn.Module.__init__(bert)
+    model.decoder.text_encoder = bert
+    with pytest.raises(ValueError, match="cannot hold BERTTextEncoder"):
+        write_bundle(model, tmp_path / "b", "")
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), [
+    ("CLIPTextEncoder", {"model": "ViT-B-32-quickgelu", "pretrained": "hf-hub:some/name"}, "weights from elsewhere"),
+    ("CLIPTextEncoder", {"model": SIZES, "path": "/etc/passwd"}, "weights from elsewhere"),
+    ("CLIPTextEncoder", {}, "weights from elsewhere"),
+    ("BERTTextEncoder", {"path": "some/name"}, "it needs BERTTextEncoder"),
+])
+def test_a_bundle_reads_nothing_but_itself(folder, monkeypatch, name, arguments, message):
+    monkeypatch.setattr(f"diffsound.text_encoder.{name}.__init__", lambda *args, **kwargs: pytest.fail("was built"))
+    encoder = {"class_path": f"diffsound.text_encoder.{name}", "init_args": arguments}
+    for part in ("decoder", "codec"):
+        edited(folder, lambda d, part=part: d["parts"][part]["init_args"].update(text_encoder=encoder))
+        with pytest.raises(ValueError, match=f"the bundle {folder} .*{message}"):
+            read_bundle(folder)
 
 
 def test_a_folded_vocoder_is_not_written(tmp_path):
@@ -103,7 +160,27 @@ def edited(folder, edit):
 @pytest.mark.parametrize(("edit", "message"), [
     (lambda d: d.update(format=2), "format 2, this version reads format 1"),
     (lambda d: d.pop("parts"), "expected the keys"),
-    (lambda d: d["parts"].pop("codec"), "does not fit together"),
+    (lambda d: d["parts"].pop("codec"), "expected the keys decoder, codec, vocoder, found decoder, vocoder"),
+    (lambda d: d["parts"].update(judge={}), "expected the keys decoder, codec, vocoder, found .*judge"),
+    (lambda d: d["parts"].update(text_encoder={"fingerprint": "0"}), "the text_encoder in the bundle .*missing"),
+    (lambda d: d["parts"].update(text_encoder=3), "parts.text_encoder does not fit"),
+    (lambda d: d["parts"].update(codec=copy.deepcopy(d["parts"]["vocoder"])), "its codec is a GriffinLim"),
+    (lambda d: d["parts"]["vocoder"].update(copy.deepcopy(d["sampler"])), "its vocoder is a StridedSampler"),
+    (lambda d: d.update(sampler=None), "expected sampler of type dict, found 'None'"),
+    (lambda d: d.update(sampler={}), "sampler does not fit"),
+    (lambda d: d["sampler"].update(init_args=None), "expected init_args of type dict"),
+    (lambda d: d["sampler"].update(class_path="diffsound.diffusion.Mask"), "does not fit together"),
+    (lambda d: d.update(columns="53"), "expected columns of type int, found '53'"),
+    (lambda d: d.update(columns=0), "columns is 0, this decoder makes 1 to 4"),
+    (lambda d: d["parts"]["decoder"]["facts"].pop("codec"), "trained on tokens of codec None"),
+    (lambda d: d.update(facts=None), "expected facts of type dict"),
+    (lambda d: d["parts"]["codec"].update(facts=None), "parts.codec .* expected facts of type dict"),
+    (lambda d: d["parts"]["codec"].update(init_args=None), "parts.codec .* expected init_args of type dict"),
+    (lambda d: d["parts"]["codec"].update(fingerprint=3), "parts.codec .* expected fingerprint of type str"),
+    (lambda d: d["parts"]["codec"]["init_args"].update(mel=None), "does not fit together"),
+    (lambda d: d["parts"]["codec"]["init_args"]["encoder"].update(init_args=None), "does not fit together"),
+    (lambda d: d["parts"]["codec"]["init_args"]["encoder"]["init_args"].update(channels="8"), "does not fit together"),
+    (lambda d: d["parts"]["codec"]["init_args"].update(mel={"n_mels": 3}), "does not fit together"),
     (lambda d: d["parts"]["codec"].update(class_path="os.system"), r"needs the class os\.system"),
     (lambda d: d["parts"]["decoder"]["init_args"]["denoiser"]["init_args"].update(width=64), "does not fit together"),
     (lambda d: d["parts"]["decoder"]["init_args"]["transition"]["init_args"].update(codebook_size=32),
@@ -112,8 +189,19 @@ def edited(folder, edit):
 ])
 def test_a_description_that_does_not_fit(folder, edit, message):
     edited(folder, edit)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refused:
         TextToSound.from_bundle(str(folder))
+    assert str(folder) in str(refused.value)
+
+
+def test_what_is_used_twice_is_written_twice_and_no_alias_is_read(folder):
+    twice = {"a": [1]}
+    write_bundle(build(), folder.with_name("b"), "", {"first": twice, "second": twice})
+    assert read_bundle(folder.with_name("b")).facts["second"] == twice
+    text = (folder / "bundle.yaml").read_text()
+    (folder / "bundle.yaml").write_text(text.replace("origin: a test", "origin: &a [1, 2]\n  again: [*a, *a]"))
+    with pytest.raises(ValueError, match=r"bundle.yaml .*the alias \*a"):
+        read_bundle(folder)
 
 
 def test_damaged_files(folder):
@@ -133,7 +221,7 @@ def test_damaged_files(folder):
     with pytest.raises(ValueError, match="does not fit together"):
         read_bundle(folder)
     (folder / "bundle.yaml").write_text("!!python/object/apply:os.system ['true']")
-    with pytest.raises(ValueError, match="is not YAML"):
+    with pytest.raises(ValueError, match="is not plain YAML"):
         read_bundle(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="no model.safetensors"):

@@ -6,6 +6,8 @@ torch-fidelity), in float64. They depend on the judge: compare only numbers of t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,14 +23,19 @@ def kl_divergence(made: Tensor, real: Tensor, epsilon: float = 1e-6) -> float:
         real: (N, C) logits.
         epsilon: added to the probabilities of `made` inside the logarithm, as published.
     Raises:
-        ValueError: if the rows of `made` are no multiple of those of `real`, or the classes differ.
+        ValueError: if the rows of `made` are no multiple of those of `real`, the classes differ, a logit is not finite
+            or `epsilon` is negative.
     """
-    _check(made, real)
+    _check_pair(made, real)
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon is {epsilon}, expected at least 0")
     samples, rest = divmod(len(made), len(real))
     if samples < 1 or rest:
         raise ValueError(f"{len(made)} clips made for {len(real)} real ones: expected as many for each of them")
     made, real = made.double(), real.double().repeat_interleave(samples, 0)
-    difference = real.log_softmax(1) - (made.softmax(1) + epsilon).log()
+    log_epsilon = torch.tensor(epsilon, dtype=torch.float64, device=made.device).log()
+    # the logarithm of a sum by logarithms: finite without epsilon too, however sure the judge is
+    difference = real.log_softmax(1) - torch.logaddexp(made.log_softmax(1), log_epsilon)
     return (real.softmax(1) * difference).sum(1).mean().item()
 
 
@@ -44,8 +51,9 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
     Returns:
         Mean and standard deviation over the parts.
     Raises:
-        ValueError: if there are fewer clips than `splits`.
+        ValueError: if there are fewer clips than `splits`, or a logit is not finite.
     """
+    _check("logits", logits)
     if not 1 <= splits <= len(logits):
         raise ValueError(f"{len(logits)} clips cannot be dealt to {splits} splits")
     if seed is not None:
@@ -54,8 +62,8 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
     scores = []
     for first, last in zip(bounds, bounds[1:], strict=False):
         log_p = logits[first:last].double().log_softmax(1)
-        p = log_p.exp()
-        scores.append((p * (log_p - p.mean(0).log())).sum(1).mean().exp().item())
+        log_mean = log_p.logsumexp(0) - math.log(last - first)  # finite for a class that none has: 0 times it is 0
+        scores.append((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp().item())
     return float(np.mean(scores)), float(np.std(scores))
 
 
@@ -69,9 +77,9 @@ def frechet_distance(made: Tensor, real: Tensor) -> float:
         made: (N, D) features.
         real: (M, D) features.
     Raises:
-        ValueError: if a set has fewer than 2 rows, or the widths differ.
+        ValueError: if a set has fewer than 2 rows, the widths differ, or a feature is not finite.
     """
-    _check(made, real)
+    _check_pair(made, real)
     if min(len(made), len(real)) < 2:
         raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no Frechet distance: a covariance "
                          "needs at least 2 of each")
@@ -97,9 +105,12 @@ def kernel_distance(made: Tensor, real: Tensor, subsets: int = 100, subset_size:
     Returns:
         Mean and standard deviation over the subsets.
     Raises:
-        ValueError: if a set has fewer than `subset_size` rows, or that is less than 2, or the widths differ.
+        ValueError: if a set has fewer than `subset_size` rows, that is less than 2, there are no `subsets`, the widths
+            differ, or a feature is not finite.
     """
-    _check(made, real)
+    _check_pair(made, real)
+    if subsets < 1:
+        raise ValueError(f"subsets is {subsets}, expected at least 1")
     if not 2 <= subset_size <= min(len(made), len(real)):
         raise ValueError(f"subset_size {subset_size} does not fit {len(made)} clips made and {len(real)} real ones: "
                          f"expected 2 to {min(len(made), len(real))}")
@@ -121,7 +132,16 @@ def _numpy_generator(seed: int) -> np.random.RandomState:
     return np.random.RandomState(seed)  # NumPy's old generator, as published
 
 
-def _check(made: Tensor, real: Tensor) -> None:
-    if made.ndim != 2 or real.ndim != 2 or made.shape[1] != real.shape[1] or not len(real):
-        raise ValueError(f"clips made have shape {tuple(made.shape)}, real ones {tuple(real.shape)}: expected rows of "
-                         "the same width, one a clip, from the same judge")
+def _check(name: str, x: Tensor) -> None:
+    if x.ndim != 2 or not x.numel():
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected rows, one a clip")
+    if not x.isfinite().all():
+        raise ValueError(f"{name} has numbers that are not finite: the judge is broken, or what it heard")
+
+
+def _check_pair(made: Tensor, real: Tensor) -> None:
+    _check("made", made)
+    _check("real", real)
+    if made.shape[1] != real.shape[1]:
+        raise ValueError(f"made has shape {tuple(made.shape)}, real {tuple(real.shape)}: expected rows of the same "
+                         "width, from the same judge")

@@ -23,14 +23,15 @@ class Inert:
         pass
 
 
-# Names that Lightning 1.2 and the solver leave in their files: keys of `callbacks`, losses and rates as numpy numbers.
-NAMED = (
+# Names that Lightning and the solver leave in their files: keys of `callbacks`, hyperparameters, losses and rates as
+# numpy numbers. AttributeDict is filled item by item, so it must be a dict.
+NAMED: dict[str, type] = dict.fromkeys((
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
     "pytorch_lightning.callbacks.lr_monitor.LearningRateMonitor",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-    "numpy.core.multiarray.scalar", "numpy.dtype",
-)
+    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype",
+), Inert) | {"pytorch_lightning.utilities.parsing.AttributeDict": dict}
+# Entries that may hold tensors which are no weights.
 TRAINING_STATE = {
     "a VQ-VAE": {"epoch", "global_step", "pytorch-lightning_version", "callbacks", "optimizer_states", "lr_schedulers",
                  "hparams_name", "hparams_type", "hyper_parameters", "native_amp_scaling_state", "amp_scaling_state",
@@ -39,6 +40,8 @@ TRAINING_STATE = {
     "a MelGAN generator": set(),
 }
 WEIGHTS = {"a VQ-VAE": ("state_dict",), "a diffusion decoder": ("model", "ema"), "a MelGAN generator": ()}
+NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int16,
+           torch.int32, torch.int64, torch.bool}
 # How a file is told: the entry of its weights, if they are in one, and the beginning of a name there.
 SIGNS = {
     "a VQ-VAE": ("state_dict", "encoder.conv_in."),
@@ -50,7 +53,7 @@ SIGNS = {
 
 
 def read_plain(path: str | os.PathLike) -> Any:
-    """Contents of a file of `torch.save`, with `Inert` for the classes of NAMED, and no other than torch's own.
+    """Contents of a file of `torch.save`, with stand-ins for the classes of NAMED, and no other than torch's own.
 
     Tensors stay in the file until they are used, where its format allows that (torch 1.6 and later).
 
@@ -61,25 +64,29 @@ def read_plain(path: str | os.PathLike) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError("there is no such file")
     try:
-        with torch.serialization.safe_globals([(Inert, name) for name in NAMED]), warnings.catch_warnings():
+        with torch.serialization.safe_globals([(kind, name) for name, kind in NAMED.items()]), \
+                warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles by other Pythons: they are read or refused
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a broken pickle can fail in any way
         if match := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise ValueError(f"the file needs {match[1]}, which could be any code: only tensors and plain data are "
                              "read") from error
-        first = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise ValueError(f"the file cannot be read: it is truncated, or none of torch.save ({first[:120]})") from error
+        # torch's own message is long, and ends in advice to read the file without care
+        reason = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
+        cut = isinstance(error, EOFError) or re.search("central directory|zip|EOF|PytorchStreamReader", reason)
+        raise ValueError(f"the file cannot be read: it is {'truncated' if cut else 'damaged'}, or none of torch.save "
+                         f"({reason.splitlines()[0][:120]})") from error
 
 
 def read_published(path: str | os.PathLike, kind: str) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
-    """The state dicts of a published file by entry ("" if the file is one), and its entries of training state.
+    """The state dicts of a published file by entry ("" if the file is one), and its other entries, which are not used.
 
     Args:
         kind: what it should be, a key of WEIGHTS.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged or another file, or has entries that are not known.
+        ValueError: if it is damaged or another file, or has tensors in an entry that is not known.
     """
     contents = read_plain(path)
     found = _kind(contents)
@@ -87,11 +94,24 @@ def read_published(path: str | os.PathLike, kind: str) -> tuple[dict[str, dict[s
         raise ValueError(f"this is {found}, expected {kind}")
     if not WEIGHTS[kind]:
         return {"": _state(contents)}, []
-    rest = [str(name) for name in contents if name not in WEIGHTS[kind]]
-    if unknown := [name for name in rest if name not in TRAINING_STATE[kind]]:
-        raise ValueError(f"the entry {unknown[0]} is not known: expected {', '.join(WEIGHTS[kind])} and training state "
-                         f"({', '.join(sorted(TRAINING_STATE[kind]))})")
-    return {name: _state(contents[name]) for name in WEIGHTS[kind] if contents.get(name)}, rest
+    rest = {str(name): value for name, value in contents.items() if name not in WEIGHTS[kind]}
+    for name, value in rest.items():
+        if name not in TRAINING_STATE[kind] and _holds_tensors(value):
+            raise ValueError(f"the entry {name} holds tensors and is not known: expected {', '.join(WEIGHTS[kind])} "
+                             f"and training state ({', '.join(sorted(TRAINING_STATE[kind]))})")
+    return {name: _state(contents[name]) for name in WEIGHTS[kind] if contents.get(name) is not None}, list(rest)
+
+
+def _holds_tensors(value: Any) -> bool:
+    waiting, seen = [value], set()  # a pickle may hold itself
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            return True
+        if isinstance(value, dict | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += [*value, *value.values()] if isinstance(value, dict) else value
+    return False
 
 
 def _kind(contents: Any) -> str:
@@ -103,8 +123,8 @@ def _kind(contents: Any) -> str:
         state = contents if entry is None else contents.get(entry)
         if isinstance(state, dict) and any(str(name).startswith(sign) for name in state):
             return kind
-    state = next((contents[entry] for entry in ("state_dict", "model", "ema") if contents.get(entry)), contents)
-    some = [str(name) for name in list(state)[:3]] if isinstance(state, dict) else []
+    states = [contents.get(entry) for entry in ("state_dict", "model", "ema")]
+    some = [str(name) for name in list(next((state for state in states if isinstance(state, dict)), contents))[:3]]
     return f"an unknown file ({', '.join(some) or 'empty'}{', ...' if some else ''})"
 
 
@@ -112,6 +132,11 @@ def _state(state: Any) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise ValueError("the weights are no dict of tensors")
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(f"{name} is no tensor but {type(value).__name__}")
+        if value.layout != torch.strided or value.is_nested or value.device.type != "cpu" or value.dtype not in NUMBERS:
+            raise ValueError(f"{name} is no tensor of plain numbers ({value.layout}, {value.dtype}, {value.device})")
+        held = value.untyped_storage().nbytes()
+        if value.numel() * value.element_size() > held:  # a small file could fill the memory
+            raise ValueError(f"{name} is {tuple(value.shape)}, of which the file holds only {held} bytes")
     return dict(state)

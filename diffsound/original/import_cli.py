@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from torch import nn
@@ -22,13 +23,13 @@ are the terms of their use.
 
 ```bash
 diffsound predict --config recipes/original.yaml --config configs/stage/predict.yaml \\
-    --text_to_sound.init_args.path {folder} --prompts.init_args.file my-prompts.txt
+    --text_to_sound.init_args.path {quoted} --prompts.init_args.file my-prompts.txt
 ```
 
 ```python
 from diffsound import TextToSound
 
-clip = TextToSound.from_bundle("{folder}")(["a dog barks"], seeds=[0])[0]
+clip = TextToSound.from_bundle({folder!r})(["a dog barks"], seeds=[0])[0]
 ```
 
 ## Sizes
@@ -41,6 +42,8 @@ clip = TextToSound.from_bundle("{folder}")(["a dog barks"], seeds=[0])[0]
 
 ## What became of the files
 
+The names of all that was left out are in bundle.yaml, under `left_out`, by reason.
+
 ```
 {account}
 ```
@@ -51,16 +54,22 @@ ORIGINALS = """\
   without the decoder's `fingerprint`, which is of the settings as imported.
 - The denoiser has `positions: original`: those of a row-major grid, though the tokens are time-major. The weights
   learned it so; another value does not fit them.
-- The text encoder attends to padding, and runs in float32 where the original ran in float16.
+- The text encoder attends to padding.
 - The vocoder does not fade silence (`fade_silence: false`).
 - There is no null condition: guidance needs a negative prompt.
-- The number of attention heads is in no tensor: {heads} was given."""
+- The number of attention heads is in no tensor: {heads} was given.
+
+## Unlike the original
+
+- The text encoder runs in float32 where the original ran in float16.
+- Mels are clamped to [0, 1] before the vocoder, which the original did not do.
+- A prompt of more than {words} word pieces is refused. The original cut it, keeping the end token."""
 
 
 def main(args: list[str]) -> None:
     """Convert the published checkpoints of the original Diffsound to a bundle. Nothing in the files is executed.
 
-    Sizes are read from the tensors. Every tensor is kept, or listed as left out with the reason.
+    Sizes are read from the tensors. Every tensor is kept, or named with the reason in the bundle, under `left_out`.
     """
     parser = argparse.ArgumentParser(prog="diffsound import-original", description=main.__doc__)
     parser.add_argument("--diffusion", required=True, type=Path, help="decoder, a .pth with 'model' and 'ema'")
@@ -80,9 +89,13 @@ def main(args: list[str]) -> None:
     model, accounts = import_original(options.diffusion, options.vocoder, options.vqvae, options.heads,
                                       not options.no_ema)
     sizes, account = _sizes(model), "\n".join(line for each in accounts for line in each.lines())
-    card = CARD.format(folder=options.out.name, sizes="\n".join(f"- {line}" for line in sizes), account=account,
-                       originals=ORIGINALS.format(heads=options.heads))
-    write_bundle(model, options.out, card, {"origin": _origin(accounts), "ema": not options.no_ema})
+    originals = ORIGINALS.format(heads=options.heads, words=model.decoder.encoder.max_tokens)
+    folder = str(options.out)
+    card = CARD.format(folder=folder, quoted=shlex.quote(folder), sizes="\n".join(f"- {line}" for line in sizes),
+                       account=account, originals=originals)
+    facts = {"origin": _origin(accounts), "ema": not options.no_ema,
+             "left_out": {account.flag.removeprefix("--"): account.left_out() for account in accounts}}
+    write_bundle(model, options.out, card, facts)
     print(account, *sizes, f"wrote {options.out}", sep="\n")
 
 

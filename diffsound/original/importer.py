@@ -15,7 +15,7 @@ from diffsound.mel import MelSettings
 from diffsound.original import keys
 from diffsound.original.files import read_published
 from diffsound.original.keys import State
-from diffsound.original.parts import build_codec, build_decoder, build_vocoder, check_order, part
+from diffsound.original.parts import build_codec, build_decoder, build_vocoder, check_order, part, same_logarithms
 from diffsound.text_to_sound import TextToSound
 from diffsound.vqvae.networks import CELL
 
@@ -31,19 +31,23 @@ class Account:
     total: int = 0
     kept: int = 0
     dropped: dict[str, list[str]] = field(default_factory=dict)  # reason -> names
-    state: list[str] = field(default_factory=list)  # entries of training state, not looked into
+    state: list[str] = field(default_factory=list)  # entries that hold no weights
 
     def drop(self, dropped: dict[str, list[str]], prefix: str = "") -> None:
         for reason, names in dropped.items():
             self.dropped.setdefault(reason, []).extend(prefix + name for name in names)
 
+    def left_out(self) -> dict[str, list[str]]:
+        """All names by reason, as plain data."""
+        return {**self.dropped, "entries that hold no weights": self.state}
+
     def lines(self) -> list[str]:
-        """Like `398 tensors: 343 kept` and `55 dropped: reason`."""
+        """For the screen, like `398 tensors, 343 kept` and `55 left out: reason (the first of the names, ...)`."""
         lines = [f"{self.flag} {self.path.name}: {self.total} tensors, {self.kept} kept"]
         lines += [f"  {len(names)} left out: {reason} ({names[0]}{', ...' if len(names) > 1 else ''})"
                   for reason, names in self.dropped.items()]
         if self.state:
-            lines.append(f"  entries left out: training state ({', '.join(self.state)})")
+            lines.append(f"  entries not read, they hold no weights: {', '.join(self.state)}")
         return lines
 
 
@@ -58,7 +62,7 @@ def naming(flag: str, path: Path) -> Iterator[None]:
 
 def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vqvae: str | os.PathLike | None = None,
                     heads: int = 16, ema: bool = True) -> tuple[TextToSound, list[Account]]:
-    """The published system, and what became of every tensor. Nothing in the files is executed.
+    """The published system, in eval mode, frozen, and what became of every tensor. Nothing in the files is executed.
 
     Args:
         diffusion: the solver's .pth, with `model` and, if `ema`, `ema`.
@@ -73,14 +77,22 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
     diffusion, vocoder, vqvae = Path(diffusion), Path(vocoder), None if vqvae is None else Path(vqvae)
     with naming("--vocoder", vocoder):
         states, _ = read_published(vocoder, "a MelGAN generator")
-        weights = keys.melgan_weights(states[""])
+        weights, _ = keys.sort(states[""], keys.MELGAN)
         melgan, accounts = build_vocoder(weights), [Account("--vocoder", vocoder, len(states[""]), len(weights))]
     with naming("--diffusion", diffusion):
         weights, tables, order, account = _read_diffusion(diffusion, ema)
         decoder = build_decoder(part(weights, "decoder."), tables, heads)
         check_order(order["forward_shuffle_idx"], order["backward_shuffle_idx"], decoder.rows, decoder.max_columns)
-        codec_weights = part(weights, "codec.")
-        if vqvae is None:
+    with naming("--vocoder", vocoder):  # before a codec is built for its mels
+        if melgan.mel.n_mels != CELL * decoder.rows:
+            raise ValueError(f"it takes mels of {melgan.mel.n_mels} bands, the grid of --diffusion {diffusion} has "
+                             f"{decoder.rows} rows of {CELL}: they are not of one system")
+        if melgan.mel.hop_length != MelSettings().hop_length:
+            raise ValueError(f"it makes {melgan.mel.hop_length} samples of a frame, expected the hop of the published "
+                             f"mels, {MelSettings().hop_length}")
+    codec_weights = part(weights, "codec.")
+    if vqvae is None:
+        with naming("--diffusion", diffusion):
             codec = build_codec(codec_weights, melgan.mel)
     accounts.insert(0, account)
     if vqvae is not None:
@@ -95,22 +107,17 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
     if codec.codebook_size != decoder.codebook_size:
         raise ValueError(f"--diffusion {diffusion}: the codec has {codec.codebook_size} codes, the denoiser "
                          f"{decoder.codebook_size}: they are not of one training")
-    if melgan.mel.n_mels != CELL * decoder.rows:
-        raise ValueError(f"--vocoder {vocoder}: it takes mels of {melgan.mel.n_mels} bands, the grid of --diffusion "
-                         f"{diffusion} has {decoder.rows} rows of {CELL}: they are not of one system")
-    if melgan.mel.hop_length != MelSettings().hop_length:
-        raise ValueError(f"--vocoder {vocoder}: it makes {melgan.mel.hop_length} samples of a frame, expected the hop "
-                         f"of the published mels, {MelSettings().hop_length}")
     decoder.facts = {"codec": codec.fingerprint, "columns": decoder.max_columns}
     sampler = AncestralSampler(start="mask", top_r=TRUNCATION)
-    return TextToSound(decoder, codec, melgan, sampler, decoder.max_columns), accounts
+    model = TextToSound(decoder, codec, melgan, sampler, decoder.max_columns)
+    return model.eval().requires_grad_(False), accounts
 
 
 def _read_diffusion(path: Path, ema: bool) -> tuple[State, State, State, Account]:
     """Weights under names that begin with codec. and decoder., the schedule's tables, the token order, the account."""
     states, rest = read_published(path, "a diffusion decoder")
     model, average = states["model"], states.get("ema")
-    if ema and average is None:
+    if ema and not average:
         raise ValueError("there is no moving average ('ema') in it: take the last weights with --no-ema")
     weights, dropped = keys.sort(model, keys.SOLVER, keys.SOLVER_DROPS)
     account = Account("--diffusion", path, len(model) + len(average or {}), state=rest)
@@ -119,13 +126,14 @@ def _read_diffusion(path: Path, ema: bool) -> tuple[State, State, State, Account
     for name in module | average if average else ():
         if name not in module or name not in average or module[name].shape != average[name].shape:
             raise ValueError(f"'model' and 'ema' differ: {name} is not in both, or of two shapes")
+        if ema and name.startswith("log_") and not same_logarithms(module[name].double(), average[name].double()):
+            raise ValueError(f"'model' and 'ema' differ: {name} has other numbers")
     if ema:
-        averaged, dropped = keys.sort(average, keys.DIFFUSION, keys.DIFFUSION_DROPS)
+        averaged, dropped = keys.sort(average, keys.AVERAGED, keys.AVERAGED_DROPS)
         account.drop(dropped, "ema: ")
         last = [name for name in module if not any(name in names for names in dropped.values())]
         account.drop({"last weights, of which the moving average ('ema') is taken": last}, "transformer.")
         weights = weights | {f"decoder.{name}": value for name, value in averaged.items()}
-        module = average
     elif average:
         account.drop({"moving average, not asked for (--no-ema)": list(average)}, "ema: ")
     account.kept = len(weights)

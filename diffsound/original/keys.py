@@ -38,19 +38,6 @@ DENOISER: list[Rule] = [
     (r"to_logits\.1\.", "head."),
 ]
 DENOISER_DROPS: list[Drop] = [(r"blocks\.\d+\.attn2\.mask$", "causal masks of the cross-attention: never used")]
-GPT: list[Rule] = [
-    (r"tok_emb\.", "token_embedding."),
-    (r"pos_emb$", "position_embedding"),
-    (r"embedder\.", "text_projection."),
-    (r"blocks\.(\d+)\.ln1\.", r"blocks.\1.norm_self."),
-    (r"blocks\.(\d+)\.ln2\.", r"blocks.\1.norm_feed."),
-    (r"blocks\.(\d+)\.attn\.proj\.", r"blocks.\1.attend_self.out."),
-    (r"blocks\.(\d+)\.attn\.(key|query|value)\.", r"blocks.\1.attend_self.\2."),
-    (r"blocks\.(\d+)\.mlp\.([02])\.", r"blocks.\1.feed.\2."),
-    (r"ln_f\.", "norm."),
-    (r"head\.", "head."),
-]
-GPT_DROPS: list[Drop] = [(r"blocks\.\d+\.attn\.mask$", "causal masks: made anew")]
 
 
 def under(theirs: str, entries: Iterable[tuple[str, str]], ours: str = "") -> list[tuple[str, str]]:
@@ -58,21 +45,20 @@ def under(theirs: str, entries: Iterable[tuple[str, str]], ours: str = "") -> li
     return [(re.escape(theirs) + pattern, ours + replacement) for pattern, replacement in entries]
 
 
-# The diffusion module: what the moving average holds.
-DIFFUSION: list[Rule] = [
-    *under("transformer.", DENOISER, "denoiser."),
-    *under("condition_emb.", CLIP, "text_encoder.tower."),
-    (r"Lt_history$", "timesteps.history"),
-    (r"Lt_count$", "timesteps.count"),
-]
-DIFFUSION_DROPS: list[Drop] = [
+# The diffusion module in the moving average, which averages statistics and tables too.
+AVERAGED: list[Rule] = [*under("transformer.", DENOISER, "denoiser."),
+                        *under("condition_emb.", CLIP, "text_encoder.tower.")]
+AVERAGED_DROPS: list[Drop] = [
     *under("transformer.", DENOISER_DROPS), *under("condition_emb.", CLIP_DROPS),
+    (r"Lt_(history|count)$", "statistics of the loss by step: those of the last step ('model') are taken"),
     (r"log_(1_min_)?(cumprod_)?[abc]t$", "tables of the schedule: compared with those that the transition computes"),
 ]
+# The diffusion module as it was last.
+DIFFUSION: list[Rule] = [*AVERAGED, (r"Lt_history$", "timesteps.history"), (r"Lt_count$", "timesteps.count")]
 # The whole diffusion file.
 SOLVER: list[Rule] = [*under("content_codec.", CODEC, "codec."), *under("transformer.", DIFFUSION, "decoder.")]
 SOLVER_DROPS: list[Drop] = [
-    *under("transformer.", DIFFUSION_DROPS),
+    *under("content_codec.", CODEC_DROPS), *under("transformer.", AVERAGED_DROPS),
     (r"first_stage_permuter\.(forward|backward)_shuffle_idx$", "order of the tokens: compared with that of the codec"),
 ]
 
@@ -95,30 +81,3 @@ def sort(state: State, rules: list[Rule], drops: Iterable[Drop] = ()) -> tuple[S
                 raise ValueError(f"the weight {name} {tuple(value.shape)} is not known")
             dropped.setdefault(reasons[0], []).append(name)
     return kept, dropped
-
-
-def codec_weights(state: State) -> State:
-    """Weights of `VQVAE`."""
-    return sort(state, CODEC, CODEC_DROPS)[0]
-
-
-def melgan_weights(state: State) -> State:
-    """Weights of `Generator`."""
-    return sort(state, MELGAN)[0]
-
-
-def clip_weights(state: State) -> State:
-    """Weights of the `tower` of `CLIPTextEncoder`."""
-    return sort(state, CLIP, CLIP_DROPS)[0]
-
-
-def denoiser_weights(state: State) -> State:
-    """Weights of `Denoiser`."""
-    return sort(state, DENOISER, DENOISER_DROPS)[0]
-
-
-def gpt_weights(state: State) -> State:
-    """Weights of `GPT`."""
-    result = sort(state, GPT, GPT_DROPS)[0]
-    result["text_projection.weight"] = result["text_projection.weight"].squeeze(-1)  # a convolution of width 1
-    return result

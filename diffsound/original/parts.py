@@ -84,7 +84,7 @@ def build_decoder(weights: State, tables: State, heads: int) -> DiscreteDiffusio
 
     Args:
         weights: under the names that `keys.DIFFUSION` gives.
-        tables: the schedule's, `log_at` and so on.
+        tables: the schedule's, `log_at` and so on: those of 'model', since averages of them are rounded.
         heads: of the denoiser; no tensor tells.
     """
     denoiser_state = part(weights, "denoiser.")
@@ -152,6 +152,11 @@ def build_transition(tables: State, codebook_size: int, num_timesteps: int) -> T
     _compare("log_1_min_ct", _table(tables, "log_1_min_ct", num_timesteps), 1 - step[2])
     _compare("log_1_min_cumprod_ct", _table(tables, "log_1_min_cumprod_ct", num_timesteps + 1), 1 - bar[2].roll(-1))
     return transition
+
+
+def same_logarithms(table: Tensor, other: Tensor) -> bool:
+    """Whether they differ by no more than float32 makes of averaging them at every step of a training."""
+    return bool(((table == other) | ((table - other).abs() <= LOG_TOLERANCE)).all())  # log 0 is -inf in both
 
 
 def check_order(forward: Tensor, backward: Tensor, rows: int, columns: int) -> None:

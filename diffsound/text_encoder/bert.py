@@ -21,8 +21,8 @@ class BERTTextEncoder(TextEncoder):
         from transformers import AutoModel, AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model, info = AutoModel.from_pretrained(path, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            model, info = AutoModel.from_pretrained(path, output_loading_info=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"no BERT at text_encoder.init_args.path = {path} ({str(error).strip().splitlines()[0]}): "
                              "give a folder with config.json, model.safetensors and the tokenizer's files") from error

@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ class CLIPTextEncoder(TextEncoder):
     Args:
         model: a model name of open_clip. OpenAI's weights need QuickGELU, so `ViT-B-32-quickgelu`. Or the sizes
             {context_length, vocab_size, width, heads, layers, quick_gelu, embed_dim (if `pooled`)}: without a `path`
-            all weights are NaN then, until a bundle brings them.
+            all weights are NaN then, until a bundle brings them, and no text can be read before.
         path: weights on this machine: a .safetensors or .pt state dict of open_clip, or a folder from the Hugging Face
             hub (open_clip's or transformers' layout). The image tower is skipped.
         pretrained: where open_clip downloads weights if there is no `path`: one of its tags, or `hf-hub:owner/name`.
@@ -51,6 +52,9 @@ class CLIPTextEncoder(TextEncoder):
         else:
             file = None if isinstance(model, dict) else _download(model, pretrained)
         activation = QuickGELU if config.get("quick_gelu") else torch.nn.GELU
+        if pooled and not config["embed_dim"]:
+            raise ValueError("text_encoder.init_args.pooled needs embed_dim, the width of the projection, in the sizes "
+                             "text_encoder.init_args.model")
         projection = config["embed_dim"] if pooled else None
         tower = TextTransformer(**config["text_cfg"], output_dim=projection, act_layer=activation)
         if not 2 <= max_tokens <= tower.context_length:
@@ -58,6 +62,10 @@ class CLIPTextEncoder(TextEncoder):
                              f"for {model}")
         super().__init__(projection or tower.width, max_tokens, trainable, cache_size)
         self.attend_padding, self.pooled = attend_padding, pooled
+        self.sizes = config["text_cfg"] | {"quick_gelu": bool(config.get("quick_gelu"))}
+        if pooled:
+            self.sizes["embed_dim"] = projection
+        self._waits = file is None  # for weights
         self.tokenizer = open_clip.SimpleTokenizer()
         self.tower = tower
         try:
@@ -68,11 +76,23 @@ class CLIPTextEncoder(TextEncoder):
         self.requires_grad_(trainable)
         self.train(trainable)
 
+    @property
+    def sized_spec(self) -> dict[str, Any]:
+        """`spec` without a place to read weights from: sizes alone, for those who bring the weights."""
+        arguments = self.spec["init_args"]
+        if isinstance(arguments["model"], dict) and not arguments["path"]:
+            return self.spec
+        return self.spec | {"init_args": arguments | {"model": self.sizes, "path": None, "pretrained": None}}
+
     def tokenize(self, text: str) -> list[int]:
         ids = [self.tokenizer.sot_token_id, *self.tokenizer.encode(text), self.tokenizer.eot_token_id]
         return ids + [0] * (self.max_tokens - len(ids)) if self.attend_padding else ids
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        if self._waits:
+            if self.tower.positional_embedding.isnan().any():
+                raise ValueError("CLIP has sizes but no weights: set text_encoder.init_args.path to a file of them")
+            self._waits = False
         length = ids.shape[1]
         x = self.tower.token_embedding(ids) + self.tower.positional_embedding[:length]
         # Causal: what comes before the padding never sees it.

@@ -4,10 +4,24 @@ from conftest import state_dict_of
 
 from diffsound.autoregressive import GPT, Autoregressive, AutoregressiveSampler
 from diffsound.draw import truncate
-from diffsound.original.keys import gpt_weights
+from diffsound.original import keys
 from diffsound.text_encoder import Condition, SmallTextEncoder
 
 K, ROWS, COLUMNS = 6, 3, 4
+# Names of the original's autoregressive decoder.
+ORIGINAL_GPT = [
+    (r"tok_emb\.", "token_embedding."),
+    (r"pos_emb$", "position_embedding"),
+    (r"embedder\.", "text_projection."),
+    (r"blocks\.(\d+)\.ln1\.", r"blocks.\1.norm_self."),
+    (r"blocks\.(\d+)\.ln2\.", r"blocks.\1.norm_feed."),
+    (r"blocks\.(\d+)\.attn\.proj\.", r"blocks.\1.attend_self.out."),
+    (r"blocks\.(\d+)\.attn\.(key|query|value)\.", r"blocks.\1.attend_self.\2."),
+    (r"blocks\.(\d+)\.mlp\.([02])\.", r"blocks.\1.feed.\2."),
+    (r"ln_f\.", "norm."),
+    (r"head\.", "head."),
+]
+ORIGINAL_GPT_DROPS = [(r"blocks\.\d+\.attn\.mask$", "causal masks: made anew")]
 
 
 def generators(n):
@@ -102,7 +116,9 @@ def test_the_original_variant_gives_the_published_numbers(golden):
     c = settings["config"]
     network = GPT(c["vocab_size"], 1, c["block_size"] - c["cond_len"], c["n_layer"], c["n_embd"], c["n_head"],
                   condition_width=c["cond_dim"], positions="sequence")
-    network.load_state_dict(gpt_weights(state_dict_of(tensors)))
+    weights, _ = keys.sort(state_dict_of(tensors), ORIGINAL_GPT, ORIGINAL_GPT_DROPS)
+    weights["text_projection.weight"] = weights["text_projection.weight"].squeeze(-1)  # a convolution of width 1
+    network.load_state_dict(weights)
     vector = tensors["cond"].transpose(1, 2)
     condition = Condition(vector, torch.ones(vector.shape[:2], dtype=torch.bool))
     logits = network(tensors["tokens"][:, :-1], condition)

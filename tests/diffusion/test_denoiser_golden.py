@@ -5,7 +5,7 @@ import torch
 from conftest import state_dict_of
 
 from diffsound.diffusion import Denoiser
-from diffsound.original.keys import denoiser_weights
+from diffsound.original import keys
 from diffsound.text_encoder import Condition
 
 pytestmark = pytest.mark.golden
@@ -16,7 +16,8 @@ def test_logits(golden):
     c = settings["config"]
     denoiser = Denoiser(c["K"], c["T"], *c["spatial"], layers=c["n_layer"], width=c["n_embd"], heads=c["n_head"],
                         feed_forward=c["mlp_hidden_times"], condition_width=c["condition_dim"], positions="original")
-    denoiser.load_state_dict(denoiser_weights(state_dict_of(tensors, "state_dict.transformer.")))
+    denoiser.load_state_dict(keys.sort(state_dict_of(tensors, "state_dict.transformer."), keys.DENOISER,
+                                       keys.DENOISER_DROPS)[0])
     condition = Condition(tensors["cond"], torch.ones(tensors["cond"].shape[:2], dtype=torch.bool))
     embedded = denoiser.embed(tensors["tokens"])
     torch.testing.assert_close(embedded, tensors["content_emb"], atol=1e-6, rtol=0)

@@ -18,7 +18,7 @@ from diffsound.diffusion import (
 )
 from diffsound.diffusion.fast import FastDenoiser
 from diffsound.draw import categorical, truncate, uniform_noise
-from diffsound.original.keys import denoiser_weights
+from diffsound.original import keys
 from diffsound.text_encoder.condition import Condition
 
 K, T = 3, 20
@@ -337,7 +337,7 @@ def test_trajectories_are_those_of_the_original(golden, monkeypatch):
     state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     denoiser = Denoiser(size["K"], size["T"], rows, columns, size["n_layer"], size["n_embd"], size["n_head"],
                         condition_width=size["condition_dim"], positions="original")
-    denoiser.load_state_dict(denoiser_weights(state))
+    denoiser.load_state_dict(keys.sort(state, keys.DENOISER, keys.DENOISER_DROPS)[0])
     transition = MaskUniform(size["K"], LinearSchedule(size["T"]), original=True)
     condition = Condition(tensors["cond"], torch.ones(tensors["cond"].shape[:2], dtype=torch.bool))
     denoise = FastDenoiser(denoiser).prepare(condition)

@@ -63,6 +63,8 @@ def test_inception_score_is_one_for_clips_alike_and_the_number_of_classes_for_ea
     clear = 100 * torch.eye(5).repeat(8, 1)
     assert inception_score(clear, splits=8, seed=None) == pytest.approx((5, 0))
     assert inception_score(clear, splits=8)[0] < 5  # dealt at random, no part has every class
+    # so sure that p is exactly 0 or 1, with three classes that never come
+    assert inception_score(1e4 * torch.eye(5)[[0, 1] * 10], splits=1) == pytest.approx((2, 0))
     logits = torch.randn(40, 5)
     assert inception_score(shuffled(logits), splits=1) == pytest.approx(inception_score(logits, splits=1))
 
@@ -80,7 +82,10 @@ def test_kl_divergence_is_of_pairs_and_real_first():
 
 
 def test_classes_never_heard_cost_a_finite_amount():
-    assert kl_divergence(torch.tensor([[0.0, 1e4]]), torch.tensor([[1e4, 0.0]])) == pytest.approx(-math.log(1e-6))
+    made, real = torch.tensor([[0.0, 1e4]]), torch.tensor([[1e4, 0.0]])
+    assert kl_divergence(made, real) == pytest.approx(-math.log(1e-6))
+    assert kl_divergence(made, real, epsilon=0) == pytest.approx(1e4)
+    assert kl_divergence(made, made, epsilon=0) == 0
 
 
 @pytest.mark.parametrize(("compute", "message"), [
@@ -88,7 +93,15 @@ def test_classes_never_heard_cost_a_finite_amount():
     (lambda: frechet_distance(torch.ones(9, 3), torch.ones(9, 4)), "same width"),
     (lambda: kernel_distance(torch.ones(9, 3), torch.ones(5, 3), subset_size=6), "expected 2 to 5"),
     (lambda: kl_divergence(torch.ones(9, 3), torch.ones(2, 3)), "9 clips made for 2 real ones"),
-    (lambda: kl_divergence(torch.ones(9, 3), torch.ones(0, 3)), "expected rows"),
+    (lambda: kl_divergence(torch.ones(9, 3), torch.ones(0, 3)), "real has shape .* expected rows"),
+    (lambda: kl_divergence(torch.ones(3), torch.ones(3, 3)), "made has shape .* expected rows"),
+    (lambda: kl_divergence(torch.ones(3, 3), torch.ones(3, 3), epsilon=-1), "epsilon is -1"),
+    (lambda: kl_divergence(torch.ones(3, 3), torch.ones(3, 3) * torch.nan), "real has numbers that are not finite"),
+    (lambda: frechet_distance(torch.ones(3, 3) * torch.inf, torch.ones(3, 3)), "made has numbers that are not finite"),
+    (lambda: kernel_distance(torch.ones(3, 3), torch.ones(3, 3) * torch.nan, 1, 2), "real has numbers that are not"),
+    (lambda: kernel_distance(torch.ones(9, 3), torch.ones(9, 3), subsets=0, subset_size=2), "subsets is 0"),
+    (lambda: inception_score(torch.ones(9)), "logits has shape"),
+    (lambda: inception_score(torch.ones(9, 3) * torch.nan, splits=1), "logits has numbers that are not finite"),
     (lambda: inception_score(torch.ones(9, 3)), "9 clips cannot be dealt to 10 splits"),
 ])
 def test_sets_that_cannot_be_compared_are_named(compute, message):

@@ -82,6 +82,14 @@ def schedule(codes: int, steps: int, masked: float = 0.9) -> dict[str, Tensor]:
     return {name: table.float() for name, table in tables.items()}
 
 
+def averaged(state: dict[str, Tensor], steps: int = 3000) -> dict[str, Tensor]:
+    """The moving average of what never changed, as the original computes it: not quite the same in float32."""
+    average = {name: value.clone() for name, value in state.items()}
+    for _ in range(steps):
+        average = {name: value * 0.99 + state[name] * (1 - 0.99) for name, value in average.items()}
+    return average
+
+
 def orders(rows: int, columns: int) -> dict[str, Tensor]:
     forward = torch.tensor([row * columns + column for column in range(columns) for row in range(rows)])
     return {"forward_shuffle_idx": forward, "backward_shuffle_idx": forward.argsort()}
@@ -115,8 +123,9 @@ def original_states(**changes: int) -> dict[str, dict[str, Tensor]]:
     grid = sizes["rows"] * sizes["columns"]
     mask = torch.ones(1, 1, grid, grid).tril()
     states = {"codec": codec_state(sizes["codes"], sizes["embed_dim"]), "vocoder": Generator(**MELGAN).state_dict()}
+    tables = schedule(sizes["codes"], sizes["steps"])
     for name in ("module", "ema"):
-        module = random(diffusion_shapes(**sizes)) | schedule(sizes["codes"], sizes["steps"])
+        module = random(diffusion_shapes(**sizes)) | (tables if name == "module" else averaged(tables))
         states[name] = {key: mask.clone() if key.endswith("mask") else value for key, value in module.items()}
     states["order"] = orders(sizes["rows"], sizes["columns"])
     return states

@@ -1,10 +1,13 @@
 """Small originals become the system that their weights mean."""
 
+import re
+import shlex
+
 import pytest
 import torch
 import yaml
 from conftest import ROOT, state_dict_of
-from originals import CODEC, MELGAN, SMALL, original_states, schedule, write
+from originals import CODEC, MELGAN, SMALL, lightning, original_states, save, schedule, solver, write
 
 from diffsound import TextToSound
 from diffsound.bundle import read_bundle
@@ -22,6 +25,7 @@ from diffsound.diffusion import (
 )
 from diffsound.mel import MelSettings
 from diffsound.original import keys, parts
+from diffsound.original.files import read_plain
 from diffsound.original.importer import import_original
 from diffsound.text_encoder import CLIPTextEncoder, Condition
 from diffsound.vocoder import Generator, MelGAN
@@ -40,10 +44,10 @@ def built_by_hand(states, diffusion="ema"):
     module, s = states[diffusion], SMALL
     clip = CLIPTextEncoder({"context_length": 77, "vocab_size": s["vocabulary"], "width": s["clip_width"], "heads": 1,
                             "layers": s["clip_layers"], "quick_gelu": True}, attend_padding=True)
-    clip.tower.load_state_dict(keys.clip_weights(state_dict_of(module, "condition_emb.")))
+    clip.tower.load_state_dict(keys.sort(state_dict_of(module, "condition_emb."), keys.CLIP, keys.CLIP_DROPS)[0])
     denoiser = Denoiser(s["codes"], s["steps"], s["rows"], s["columns"], s["layers"], s["width"], heads=4,
                         condition_width=s["clip_width"], positions="original")
-    denoiser.load_state_dict(keys.denoiser_weights(state_dict_of(module, "transformer.")))
+    denoiser.load_state_dict(keys.sort(state_dict_of(module, "transformer."), keys.DENOISER, keys.DENOISER_DROPS)[0])
     decoder = DiscreteDiffusion(clip, denoiser, MaskUniform(s["codes"], LinearSchedule(s["steps"]), original=True),
                                 VariationalBound(), ImportanceTimesteps(s["steps"]))
     codec = VQVAE(MelSettings(), Encoder(**CODEC), Decoder(**CODEC), Codebook(s["codes"], s["embed_dim"]),
@@ -76,25 +80,81 @@ def test_the_bundle_gives_the_clips_of_the_same_weights(states, tmp_path, ema, z
     for clip, other in zip(imported(TEXTS, SEEDS), expected(TEXTS, SEEDS), strict=True):
         assert torch.equal(clip.tokens, other.tokens)
         torch.testing.assert_close(clip.waveform, other.waveform, atol=1e-5, rtol=1e-4)
+    # of the file's last tables: its averages are rounded
+    assert imported.decoder.transition.spec == expected.decoder.transition.spec
     assert told.splitlines()[0] in (tmp_path / "bundle" / "README.md").read_text()
     assert {file.name for file in (tmp_path / "bundle").iterdir()} == {"bundle.yaml", "model.safetensors", "README.md"}
 
 
-def test_every_tensor_is_counted(states, tmp_path):
+def names_in(file):
+    """All names of tensors in a file, those of the average as the account writes them."""
+    contents = read_plain(file)
+    average = {f"ema: {name}" for name in contents.get("ema", ())}
+    return set(contents.get("state_dict", contents.get("model", contents))) | average
+
+
+@pytest.mark.parametrize("codec_file", [True, False])
+@pytest.mark.parametrize("ema", [True, False])
+def test_every_tensor_is_kept_or_listed_in_the_bundle(states, tmp_path, ema, codec_file):
+    states = states | {"codec": states["codec"] | {"loss.logvar": torch.ones(2)}}  # in --diffusion too
     files = write(tmp_path, states)
-    for ema in (True, False):
-        for with_codec in (True, False):
-            _, accounts = import_original(files["--diffusion"], files["--vocoder"],
-                                          files["--vqvae"] if with_codec else None, 4, ema)
-            assert [account.flag for account in accounts] == list(files)[0 if with_codec else 1:]
-            for account in accounts:
-                assert account.kept + sum(len(names) for names in account.dropped.values()) == account.total
+    codec, module = (set(state) - {"loss.logvar"} for state in (states["codec"], states["module"]))
+    if not codec_file:
+        del files["--vqvae"]
+    trained = {name for name in module if name.startswith(("transformer.", "condition_emb."))
+               and not name.endswith(("mask", "text_projection"))}
+    expected = {"vocoder": set(states["vocoder"]), "diffusion": {"transformer.Lt_history", "transformer.Lt_count"}}
+    expected["diffusion"] |= {f"{'ema: ' if ema else 'transformer.'}{name}" for name in trained}
+    if codec_file:
+        expected["vqvae"] = codec
+    else:
+        expected["diffusion"] |= {f"content_codec.{name}" for name in codec}
+    assert main(arguments(files, tmp_path / "b", *([] if ema else ["--no-ema"]))) == 0
+    left_out = yaml.safe_load((tmp_path / "b" / "bundle.yaml").read_text())["facts"]["left_out"]
+    assert left_out.keys() == expected.keys()
+    for flag, path in files.items():
+        listed = dict(left_out[flag[2:]])
+        entries = listed.pop("entries that hold no weights")
+        assert (flag == "--vocoder") == (entries == [])
+        listed = [name for names in listed.values() for name in names]
+        assert len(listed) == len(set(listed))
+        assert names_in(path) - set(listed) == expected[flag[2:]]
+        assert set(listed) <= names_in(path)
+    _, accounts = import_original(files["--diffusion"], files["--vocoder"], files.get("--vqvae"), 4, ema)
+    assert [(account.flag, account.kept) for account in accounts] == [
+        (flag, len(expected[flag[2:]])) for flag in files]
+
+
+def test_entries_of_other_versions_are_listed_but_not_read(states, tmp_path, capsys):
+    files = write(tmp_path, states)
+    loop = []
+    loop.append(loop)
+    save(lightning(states["codec"]) | {"loops": {"fit_loop": {"epoch": [3]}}}, files["--vqvae"])
+    save(solver(states) | {"scaler": {"scale": 65536.0, "growth_tracker": 3}, "loop": loop}, files["--diffusion"])
+    assert main(arguments(files, tmp_path / "b")) == 0
+    assert re.search(r"entries not read.*loops\n(.*\n)*.*entries not read.*scaler, loop\n", capsys.readouterr().out)
+
+
+def test_the_model_comes_frozen_in_eval_mode(states, tmp_path):
+    files = write(tmp_path, states)
+    model, _ = import_original(files["--diffusion"], files["--vocoder"], heads=4)
+    assert not any(module.training for module in model.modules())
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_the_card_names_the_folder_as_it_was_given(states, tmp_path):
+    out = tmp_path / "some weights" / "it's new"
+    assert main(arguments(write(tmp_path, states), out)) == 0
+    card = (out / "README.md").read_text()
+    assert f"--text_to_sound.init_args.path {shlex.quote(str(out))} " in card
+    assert f"from_bundle({str(out)!r})" in card
 
 
 def test_what_training_goes_on_from_is_kept(states, tmp_path):
     assert main(arguments(write(tmp_path, states), tmp_path / "bundle")) == 0
     decoder = read_bundle(tmp_path / "bundle").decoder
-    assert torch.equal(decoder.timesteps.history, states["ema"]["Lt_history"])
+    assert torch.equal(decoder.timesteps.history, states["module"]["Lt_history"])
+    assert torch.equal(decoder.timesteps.count, states["module"]["Lt_count"])
     assert decoder.loss.auxiliary_trend == "rising"
     arguments_of = yaml.safe_load((tmp_path / "bundle" / "bundle.yaml").read_text())["parts"]["decoder"]["init_args"]
     assert arguments_of["transition"]["init_args"]["original"] is True
@@ -124,7 +184,8 @@ def test_pure_transitions_are_read_off_their_tables(kind):
 def test_the_published_codec_from_its_weights(golden):
     tensors, settings = golden("e_vqvae")
     n_mels = 16 * settings["latent_hw"][0]
-    codec = parts.build_codec(keys.codec_weights(state_dict_of(tensors)), MelSettings(n_mels=n_mels))
+    weights, _ = keys.sort(state_dict_of(tensors), keys.CODEC, keys.CODEC_DROPS)
+    codec = parts.build_codec(weights, MelSettings(n_mels=n_mels))
     mel = (tensors["mel"][:, 0] + 1) / 2
     with torch.no_grad():
         rebuilt, quantized = codec(mel)
@@ -140,7 +201,7 @@ def test_the_published_codec_from_its_weights(golden):
 def published_decoder(tensors, settings):
     """Denoiser and transition from the state dict of a fixture."""
     state, c = state_dict_of(tensors), settings["config"]
-    weights = keys.denoiser_weights(state_dict_of(state, "transformer."))
+    weights, _ = keys.sort(state_dict_of(state, "transformer."), keys.DENOISER, keys.DENOISER_DROPS)
     denoiser = parts.fill(Denoiser(**parts.denoiser_sizes(weights), heads=c.get("n_head", 4), positions="original"),
                           weights)
     return denoiser, parts.build_transition(state, denoiser.codebook_size, denoiser.num_timesteps)
@@ -179,7 +240,7 @@ def test_a_whole_published_trajectory_from_its_weights(golden):
 @pytest.mark.golden
 def test_the_published_vocoder_from_its_weights(golden):
     tensors, settings = golden("f_melgan")
-    vocoder = parts.build_vocoder(keys.melgan_weights(state_dict_of(tensors)))
+    vocoder = parts.build_vocoder(keys.sort(state_dict_of(tensors), keys.MELGAN)[0])
     assert vocoder.generator.spec["init_args"]["ratios"] == settings["config"]["ratios"]
     with torch.no_grad():
         torch.testing.assert_close(vocoder(tensors["mel"]), tensors["wave"].squeeze(1), rtol=0, atol=1e-4)
@@ -188,7 +249,7 @@ def test_the_published_vocoder_from_its_weights(golden):
 @pytest.mark.golden
 def test_the_published_text_tower_from_its_weights(golden):
     tensors, settings = golden("m_text")
-    encoder = parts.build_text_encoder(keys.clip_weights(state_dict_of(tensors)))
+    encoder = parts.build_text_encoder(keys.sort(state_dict_of(tensors), keys.CLIP, keys.CLIP_DROPS)[0])
     assert encoder.spec["init_args"]["model"]["heads"] == settings["clip_config"]["heads"]
     ids = tensors["clip_ids"]
     with torch.no_grad():

@@ -3,15 +3,19 @@
 import os
 import pickle
 import re
+import sys
+import types
 from collections import OrderedDict
 from pathlib import Path
+from unittest import mock
 
+import numpy
 import originals
 import pytest
 import torch
 
 from diffsound.cli import main
-from diffsound.original.files import read_plain
+from diffsound.original.files import NAMED, Inert, read_plain
 from diffsound.vocoder import Discriminator, Generator
 
 
@@ -56,7 +60,19 @@ WRONG = {
     "our own": ("--vqvae", lambda s: {"spec": {}, "state_dict": {}}, "checkpoint of this package"),
     "a tensor": ("--vocoder", lambda s: torch.zeros(2), "this is a file with a Tensor in it"),
     "empty": ("--vocoder", lambda s: {}, r"this is an unknown file \(empty\)"),
-    "unknown entry": ("--diffusion", lambda s: originals.solver(s) | {"extra": 1}, "the entry extra is not known"),
+    "no state": ("--vqvae", lambda s: {"state_dict": torch.ones(2)}, r"this is an unknown file \(state_dict, ...\)"),
+    "average no state": ("--diffusion", lambda s: originals.solver(s) | {"ema": torch.ones(2)},
+                         "the weights are no dict of tensors"),
+    "unknown entry": ("--diffusion", lambda s: originals.solver(s) | {"extra": [{"x": (torch.ones(1),)}]},
+                      "the entry extra holds tensors and is not known"),
+    "expanded": ("--vocoder", lambda s: {"model.1.weight_v": torch.ones(1, 1, 1).expand(4096, 80, 7)},
+                 r"model.1.weight_v is \(4096, 80, 7\), of which the file holds only 4 bytes"),
+    "no place": ("--vocoder", lambda s: {"model.1.weight_v": torch.ones(9, device="meta")},
+                 "no tensor of plain num.*meta"),
+    "complex": ("--vocoder", lambda s: {"model.1.weight_v": torch.ones(9) + 1j}, "no tensor of plain num.*complex64"),
+    "sparse": ("--vocoder", lambda s: {"model.1.weight_v": torch.eye(9).to_sparse()}, "no tensor of plain num.*sparse"),
+    "quantised": ("--vocoder", lambda s: {
+        "model.1.weight_v": torch.quantize_per_tensor(torch.ones(9), 1, 0, torch.qint8)}, "no tensor of .*qint8"),
     "no tensor": ("--vocoder", lambda s: s["vocoder"] | {"model.1.bias": "text"}, "model.1.bias is no tensor but str"),
     "unknown weight of the codec": ("--vqvae", lambda s: originals.lightning(s["codec"] | {"new.x": torch.ones(1)}),
                                     r"the weight new.x \(1,\) is not known"),
@@ -68,6 +84,8 @@ WRONG = {
                 "model.3.bias is missing"),
     "no number": ("--vocoder", lambda s: s["vocoder"] | {"model.3.bias": torch.full((16,), torch.nan)},
                   "the weight model.3.bias is not finite"),
+    "no codec has these bands": ("--vocoder", lambda s: Generator(**originals.MELGAN | {"n_mels": 100}).state_dict(),
+                                 "takes mels of 100 bands, the grid .* has 5 rows of 16"),
     "other bands": ("--vocoder", lambda s: Generator(**originals.MELGAN | {"n_mels": 64}).state_dict(),
                     "takes mels of 64 bands, the grid .* has 5 rows of 16"),
     "other hop": ("--vocoder", lambda s: Generator(**originals.MELGAN | {"ratios": (8, 8, 2)}).state_dict(),
@@ -115,10 +133,16 @@ BROKEN = {
     "no average": (lambda s: s[EMA].clear(), [], "no moving average .* take the last weights with --no-ema"),
     "unknown weight": (change(LAST, "transformer.new", torch.ones(2)), ["--no-ema"],
                        r"the weight transformer.transformer.new \(2,\) is not known"),
-    "another schedule": (change(EMA, "log_cumprod_at", lambda x: x * 1.1), [], "schedule is not the published linear"),
-    "one entry of the schedule": (change(EMA, "log_ct", lambda x: x + torch.eye(len(x))[3]), [], r"log_ct\[3\]"),
-    "schedule of the corrected size": (
-        lambda s: s[EMA].update(originals.schedule(15, 12)), [], "not the published linear one over K . 1 classes"),
+    "another schedule": (change(LAST, "log_cumprod_at", lambda x: x * 1.1), ["--no-ema"],
+                         "schedule is not the published linear"),
+    "another schedule of the average": (change(EMA, "log_cumprod_at", lambda x: x * 1.1), [],
+                                        "'model' and 'ema' differ: log_cumprod_at has other numbers"),
+    "no number in a table of the average": (change(EMA, "log_at", lambda x: x * torch.nan), [],
+                                            "'model' and 'ema' differ: log_at has other numbers"),
+    "one entry of the schedule": (change(LAST, "log_ct", lambda x: x + torch.eye(len(x))[3]), ["--no-ema"],
+                                  r"log_ct\[3\]"),
+    "schedule of the corrected size": (lambda s: [s[each].update(originals.schedule(15, 12)) for each in (EMA, LAST)],
+                                       [], "not the published linear one over K . 1 classes"),
     "schedule of other length": (lambda s: s[EMA].update(originals.schedule(16, 11)), ["--no-ema"], "differ: log_"),
     "no schedule": (remove((EMA, "log_bt"), (LAST, "log_bt")), [], "the weight log_bt is missing"),
     "another order": (change("order", "forward_shuffle_idx", torch.arange(20)), [], "orders the tokens"),
@@ -145,6 +169,15 @@ def test_a_truncated_file(states, tmp_path, capsys, flag, zipped):
     files = originals.write(tmp_path, states, zipped)
     files[flag].write_bytes(files[flag].read_bytes()[:-5000])
     assert f"{flag} {files[flag]}: the file cannot be read: it is truncated" in refused(files, capsys)
+
+
+def test_what_is_damaged_is_not_called_truncated(tmp_path):
+    for contents, reason in ((b"not a checkpoint", "Unsupported operand 110"),
+                             (b"\x80\x02]q\x00K\x01K\x02s.", "SETITEM")):
+        (tmp_path / "a.pt").write_bytes(contents)
+        with pytest.raises(ValueError, match=f"it is damaged, or none of torch.save .*{reason}") as refused:
+            read_plain(tmp_path / "a.pt")
+        assert "weights_only" not in str(refused.value)
 
 
 @pytest.mark.parametrize("contents", [b"", b"not a checkpoint", b"\x80\x02}q\x00."], ids=["empty", "text", "no file"])
@@ -195,6 +228,37 @@ def test_code_in_a_pickle_is_not_run(states, tmp_path, capsys, kind, zipped):
     files["--vocoder"].write_bytes(pickle.dumps(Evil(trace)))
     refused(files, capsys)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_classes_beside_the_weights_are_read_as_nothing_or_as_a_dict(tmp_path, name):
+    module, _, short = name.rpartition(".")
+    kind = type(short, (dict,) if short == "AttributeDict" else (), {"__module__": module})
+    entry = kind(lr=1e-3) if issubclass(kind, dict) else kind()
+    if not issubclass(kind, dict):
+        entry.best = 3  # a state, of which nothing is kept
+    stand_in = types.ModuleType(module)
+    setattr(stand_in, short, kind)
+    with mock.patch.dict(sys.modules, {module: stand_in}):
+        torch.save({kind: entry, "weight": torch.ones(2)}, tmp_path / "a.pt")
+    ours, (_, weight) = NAMED[name], read_plain(tmp_path / "a.pt").items()
+    assert torch.equal(weight[1], torch.ones(2))
+    read = read_plain(tmp_path / "a.pt")[ours]
+    assert type(read) is ours
+    assert read == {"lr": 1e-3} if ours is dict else not vars(read)
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numbers_of_numpy_are_skipped(tmp_path, module):
+    pickled = pickle.dumps({"loss": numpy.float64(0.5), "weight": 1}, protocol=2)
+    for name in (b"numpy._core.multiarray", b"numpy.core.multiarray"):
+        pickled = pickled.replace(name, module.encode())
+    torch.save(torch.ones(1), tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    numbers = [pickle.dumps(x, protocol=2) for x in (torch.serialization.MAGIC_NUMBER, 1001, {})]
+    (tmp_path / "a.pt").write_bytes(b"".join(numbers) + pickled + pickle.dumps([], protocol=2))
+    read = read_plain(tmp_path / "a.pt")
+    assert isinstance(read["loss"], Inert)
+    assert read["weight"] == 1
 
 
 def test_an_unknown_class_is_named(tmp_path):

@@ -209,7 +209,12 @@ def test_missing_or_unfitting_weights_say_what_to_do(tiny, tmp_path, monkeypatch
 def test_sizes_alone_make_a_tower_that_waits_for_its_weights(tiny, encoder):
     sizes = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, "quick_gelu": True}
     empty = CLIPTextEncoder(sizes)
-    assert empty(["a dog"]).embeddings.isnan().all()  # never random
+    assert all(value.isnan().all() for value in empty.state_dict().values())  # never random
+    for waiting in (empty, CLIPTextEncoder(sizes, trainable=True)):
+        with pytest.raises(ValueError, match=r"sizes but no weights: set text_encoder\.init_args\.path"):
+            waiting(["a dog"])
+    with pytest.raises(ValueError, match=r"init_args\.pooled needs embed_dim"):
+        CLIPTextEncoder(sizes, pooled=True)
     empty.load_state_dict(encoder.state_dict())
     assert torch.equal(empty(TEXTS).embeddings, encoder(TEXTS).embeddings)
     assert torch.equal(CLIPTextEncoder(sizes, str(tiny[1]))(TEXTS).embeddings, encoder(TEXTS).embeddings)
