@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,9 +31,16 @@ def truncate(p: Tensor, top_r: float | None = None, top_k: int | None = None) ->
         top_k: keep the top_k likeliest entries. Entries as likely as the last one kept are kept too.
     """
     if top_k is not None and top_k < p.shape[-1]:
-        p = torch.where(p >= p.topk(top_k, -1).values[..., -1:], p, 0.0)
+        p = torch.where(p >= _descending(p)[..., top_k - 1:top_k], p, 0.0)
     if top_r is not None and top_r < 1:
-        ordered = p.sort(dim=-1, descending=True).values
+        ordered = _descending(p)
         kept = (ordered.cumsum(-1) - ordered < top_r).sum(-1, keepdim=True).clamp(min=1)
         p = torch.where(p >= ordered.gather(-1, kept - 1), p, 0.0)
     return p / p.sum(-1, keepdim=True)
+
+
+def _descending(p: Tensor) -> Tensor:
+    """The last dimension sorted. On a CPU numpy sorts without the places, many times quicker than torch with them."""
+    if p.device.type == "cpu":
+        return torch.from_numpy(np.sort(p.detach().numpy(), axis=-1)).flip(-1)
+    return p.sort(dim=-1, descending=True).values
