@@ -55,8 +55,8 @@ def exact_denoiser(transition):
 
 
 def pairs(sampler, transition, n):
-    """How often each of the K * K pairs was drawn in a clip of n pairs."""
-    x = sampler.sample(exact_denoiser(transition), transition, 2 * n, generators(1)).view(n, 2)
+    """How often each of the K * K pairs was drawn in fifty clips with n pairs in all."""
+    x = sampler.sample(exact_denoiser(transition), transition, 2 * n // 50, generators(50)).view(n, 2)
     return torch.bincount(x[:, 0] * K + x[:, 1], minlength=K * K)
 
 
