@@ -188,6 +188,15 @@ def test_first_hitting_asks_as_often_as_there_are_tokens_to_make():
     assert len(asked) == 3
 
 
+def test_first_hitting_times_are_those_of_the_process():
+    """Of n masked tokens the first to be revealed (backwards in time) waits until a share n / (n + 1) is masked."""
+    transition, shares, n = make("mask", 1000), [], 600
+    FirstHittingSampler().sample(
+        lambda x_t, t: (shares.append(transition.bar[2, t].mean().item()), torch.zeros(len(x_t), 4, K))[1],
+        transition, 4, generators(n))
+    assert shares == pytest.approx([0.8, 0.6, 0.4, 0.2], abs=0.03)
+
+
 def test_sharpness_changes_what_is_drawn_and_not_which_tokens():
     sharp, plain = [], []
     for sampler, order in ((PuritySampler(6, sharpness=5), sharp), (PuritySampler(6), plain)):
