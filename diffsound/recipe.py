@@ -74,7 +74,14 @@ class SaveRecipe(SaveConfigCallback):
 
 
 class RecipeCLI(LightningCLI):
-    """LightningCLI with the keys of a recipe beside `model`, `data` and `trainer`."""
+    """LightningCLI with the keys of a recipe beside `model`, `data` and `trainer`, for one verb."""
+
+    def __init__(self, verb: str, *args: Any, **kwargs: Any) -> None:
+        self.verb = verb
+        super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:
+        return {self.verb: super().subcommands()[self.verb]}  # a parser of the other verbs takes a second to build
 
     def add_arguments_to_parser(self, parser: Any) -> None:
         parser.add_argument("--name", type=str, default="unnamed", help="the system; files go to runs/NAME/")
@@ -124,13 +131,14 @@ def run(verb: str, args: list[str]) -> None:
     """
     _quiet()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    verb = "predict" if verb == "tokenize" else verb
     try:
         RecipeCLI(
-            LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
+            verb, LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
             save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
             auto_configure_optimizers=False, load_from_checkpoint_support=False,
             parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
-            args=["predict" if verb == "tokenize" else verb, *args],
+            args=[verb, *args],
         )
     except (ValueError, MisconfigurationException) as error:
         raise ValueError(_essence(str(error))) from error
