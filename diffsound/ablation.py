@@ -293,7 +293,7 @@ class Ablation:
             scenes = SceneDataModule(**OmegaConf.to_container(self.recipe.audio.init_args, resolve=True)).val
             items = [scenes[i] for i in range(self.clips)]
             self.texts = [item["text"] for item in items]
-            self.structures = [Structure(**item["structure"]) for item in items]
+            self.structures = [Structure.from_dict(item["structure"]) for item in items]
 
     def _save(self) -> None:
         _write(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))

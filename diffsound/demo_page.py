@@ -14,19 +14,19 @@ from torch import Tensor
 from diffsound.data.audio import save
 from diffsound.mel import RANGE_DB
 from diffsound.mel_picture import save_mel
-from diffsound.scenes import Structure, render
+from diffsound.scenes import Request, Structure, render
 from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
 
 SENTENCES = {  # what is said, and the scene it stands for
-    "rain falling": Structure("alone", ("rain",)),
-    "a siren wailing": Structure("alone", ("siren",)),
-    "a dog barks three times": Structure("alone", ("dog",), (3,)),
-    "a bird chirps, then thunder rumbles": Structure("then", ("bird", "thunder")),
-    "someone knocks on a door before a cat meows": Structure("then", ("knock", "cat")),
-    "a helicopter flies overhead after a bell rings": Structure("then", ("bell", "helicopter")),
-    "a duck quacks while the wind howls": Structure("while", ("duck", "wind")),
-    "two car honks and then an engine runs": Structure("then", ("horn", "engine"), (2, 1)),
+    "rain falling": Structure((Request("rain"),)),
+    "a siren wailing": Structure((Request("siren"),)),
+    "a dog barks three times": Structure((Request("dog", 3),)),
+    "a bird chirps, then thunder rumbles": Structure((Request("bird"), Request("thunder"))),
+    "someone knocks on a door before a cat meows": Structure((Request("knock"), Request("cat"))),
+    "a helicopter flies overhead after a bell rings": Structure((Request("bell"), Request("helicopter"))),
+    "a duck quacks while the wind howls": Structure((Request("duck"),), Request("wind")),
+    "two car honks and then an engine runs": Structure((Request("horn", 2), Request("engine"))),
 }
 REBUILT = (2, 3)  # sentences whose true rendering is shown before and after codec and vocoder
 RENDERINGS = 24  # true renderings of each sentence that a clip is compared with
@@ -91,8 +91,8 @@ class NearestRendering:
 
     def __init__(self, codec: VQVAE) -> None:
         self.codec = codec
-        wrong = {f"{text} (in the other order)": Structure("then", structure.names[::-1], structure.counts[::-1])
-                 for text, structure in SENTENCES.items() if structure.relation == "then"}
+        wrong = {f"{text} (in the other order)": Structure(structure.events[::-1])
+                 for text, structure in SENTENCES.items() if len(structure.events) > 1}
         self.references = {text: self._render(structure, range(RENDERINGS))
                            for text, structure in (SENTENCES | wrong).items()}
 

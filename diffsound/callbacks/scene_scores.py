@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from diffsound.evaluation import EventTagger, score, summarise, summarise_by_kind
+from diffsound.evaluation import EventTagger, score, summarise, summarise_by
 from diffsound.scenes import SceneDataModule, Structure
 from diffsound.text_to_sound import Clip
 
@@ -49,7 +49,7 @@ class SceneScores(Callback):
         codec = pl_module.codec
         tokens = codec.encode(batch["waveform"])
         rebuilt = codec.decode(tokens, tokens.shape[1] // codec.rows)
-        self.asked += [Structure(**structure) for structure in batch["structure"]]
+        self.asked += [Structure.from_dict(structure) for structure in batch["structure"]]
         for row, waveform in zip(ROWS, (batch["waveform"], pl_module.vocoder(rebuilt),
                                         torch.stack([clip.waveform for clip in outputs])), strict=False):
             self.heard[row] += self.tagger.listen(waveform.to(pl_module.device))
@@ -70,7 +70,7 @@ class SceneScores(Callback):
                   for row, heard in self.heard.items()}
         scores[ROWS[-1]] = [score(*one) for one in zip(self.heard["generated"], self.asked[1:] + self.asked[:1],
                                                        strict=True)]
-        kinds = summarise_by_kind(scores["generated"], self.asked)
+        kinds = summarise_by(scores["generated"], [asked.kind for asked in self.asked])
         return {**{row: summarise(scores[row]) for row in ROWS},
                 **{f"generated, {kind}": values for kind, values in kinds.items()}}
 

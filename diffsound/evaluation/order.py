@@ -1,14 +1,17 @@
-"""Did the sound do what the caption said: which events, in which order, how many? Exact answers from a timeline."""
+"""Did the sound do what the caption said: which events, in which order, how many, how? Exact answers from a timeline."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
+from statistics import mean
 
-from diffsound.scenes import SOUNDS, Event, Structure
+from diffsound.scenes import AXES, SOUNDS, Event, Request, Structure
 
-Ratio = tuple[int, int]  # (right, of)
+Ratio = tuple[float, float]  # (right, of)
+# Below the first a sound is low, faint, ...; above the second it is high, loud, ...; between them it is ordinary.
+POSITION, LENGTH, PAUSE = (1 / 3, 2 / 3), (0.9, 1.7), (0.1, 0.4)  # of a range; seconds; seconds between repetitions
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,10 @@ class Score:
     order_when_heard: Ratio  # the same, of the pairs of which both are heard; a coin toss gives a half
     overlap: Ratio  # of the sounds asked for during another one, those heard within it
     count: Ratio  # of the momentary sounds asked for, those heard as often as asked
-    exact: Ratio  # (1, 1) if all of the above is right
+    attributes: Ratio  # of the attributes asked for, those heard
+    onset_error: Ratio  # seconds from the onsets asked for to those heard, of so many heard
+    unasked: Ratio  # of the events heard, those of classes that were not asked for
+    exact: Ratio  # (1, 1) if all classes, orders, overlaps, counts and attributes are right and nothing is unasked
 
 
 def score(heard: Sequence[Event], asked: Structure) -> Score:
@@ -30,26 +36,52 @@ def score(heard: Sequence[Event], asked: Structure) -> Score:
     for event in sorted(heard, key=lambda event: event.onset):
         times.setdefault(event.name, []).append(event)
     found = [name for name in asked.names if name in times]
-    countable = [(name, n) for name, n in zip(asked.names, asked.counts, strict=True) if SOUNDS[name].momentary]
-    counted = sum(len(times.get(name, ())) == n for name, n in countable)
-    successions = list(combinations(asked.names, 2)) if asked.relation == "then" else []
+    countable = [request for request in asked.requests if SOUNDS[request.name].momentary]
+    counted = sum(len(times.get(request.name, ())) == request.count for request in countable)
+    successions = [(a.name, b.name) for a, b in combinations(asked.events, 2)]
     both = [(a, b) for a, b in successions if a in times and b in times]
     in_order = sum(times[a][-1].onset < times[b][0].onset for a, b in both)
-    within = asked.relation == "while" and len(found) == 2 and _within(*(times[name] for name in asked.names))
+    said = [(request, word) for request in asked.requests for word in request.attributes]
+    fronts = asked.events if asked.background else ()
+    within = sum(_within(times.get(front.name), times.get(asked.background.name)) for front in fronts)
+    timed = [request for request in asked.events if request.at is not None and request.name in times]
     parts = {
         "precision": (len(found), len(times)),
         "recall": (len(found), len(asked.names)),
         "order": (in_order, len(successions)),
         "order_when_heard": (in_order, len(both)),
-        "overlap": (int(within), int(asked.relation == "while")),
+        "overlap": (within, len(fronts)),
         "count": (counted, len(countable)),
+        "attributes": (sum(is_so(word, request, times.get(request.name, [])) for request, word in said), len(said)),
     }
     exact = all(right == of for right, of in parts.values())
-    return Score(**parts, exact=(int(exact), 1))
+    return Score(
+        **parts, exact=(int(exact), 1),
+        onset_error=(sum(abs(times[request.name][0].onset - request.at) for request in timed), len(timed)),
+        unasked=(sum(event.name not in asked.names for event in heard), len(heard)))
+
+
+def is_so(word: str, request: Request, events: Sequence[Event]) -> bool:
+    """Whether `events`, all that is heard of a request, are high, fast, ...; False if what tells is not known."""
+    axis = next(axis for axis, words in AXES.items() if word in words)
+    (below, above), sign = POSITION, 1
+    if axis == "length":
+        (below, above), values = LENGTH, [event.offset - event.onset for event in events]
+    elif axis == "rate" and SOUNDS[request.name].momentary:
+        (above, below), sign = PAUSE, -1  # the shorter the pauses, the faster
+        values = [later.onset - earlier.offset for earlier, later in zip(events, events[1:], strict=False)]
+    else:
+        values = [event.positions[axis] for event in events if axis in event.positions]
+    if not values:
+        return False
+    if word == AXES[axis][1]:
+        return sign * mean(values) > sign * above
+    return sign * mean(values) < sign * below
 
 
 def summarise(scores: Iterable[Score]) -> dict[str, float]:
-    """Ratios over all clips, in 0..1, and the F1 of `precision` and `recall`; what no clip asked for is left out."""
+    """Ratios over all clips, in 0..1 (`onset_error` in seconds), and the F1 of `precision` and `recall`; what no clip
+    asked for is left out."""
     scores = list(scores)
     summary = {}
     for name in (field.name for field in fields(Score)):
@@ -60,13 +92,15 @@ def summarise(scores: Iterable[Score]) -> dict[str, float]:
     return {"f1": 2 * precision * recall / max(precision + recall, 1e-9), **summary}
 
 
-def summarise_by_kind(scores: Sequence[Score], asked: Sequence[Structure]) -> dict[str, dict[str, float]]:
-    """`summarise` for each kind of structure (single, count, then, ...), so that a weak cell cannot hide."""
-    groups: dict[str, list[Score]] = {}
-    for one, structure in zip(scores, asked, strict=True):
-        groups.setdefault(structure.kind, []).append(one)
-    return {kind: summarise(groups[kind]) for kind in sorted(groups)}
+def summarise_by(scores: Sequence[Score], groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    """`summarise` for each group (a kind of structure, "seen" or "held out"), so that a weak cell cannot hide."""
+    members: dict[str, list[Score]] = {}
+    for one, group in zip(scores, groups, strict=True):
+        members.setdefault(group, []).append(one)
+    return {group: summarise(members[group]) for group in sorted(members)}
 
 
-def _within(inner: list[Event], outer: list[Event]) -> bool:
+def _within(inner: list[Event] | None, outer: list[Event] | None) -> bool:
+    if not inner or not outer:
+        return False
     return all(outer[0].onset < event.onset < outer[-1].offset for event in inner)

@@ -18,11 +18,13 @@ from diffsound.scenes import SOUNDS, Event, Structure
 
 STRIDE = 4  # mel frames in one frame of the tagger
 ONSET_WEIGHT = 4.0  # onsets are rare
+MANNER_WEIGHT = 0.5
 UNDER_DB = (-14.0, 0.0)  # level of a clip mixed under another in training
 HISS_DB = (-90.0, -50.0)  # RMS of hiss that must be heard as nothing
 NOISE = 0.03  # standard deviation in a mel of 0..1
 # Seconds of pause within which a sound is still the same one, and seconds of activity that count as a sound.
 MOMENTARY_LIMITS, SUSTAINED_LIMITS = (0.0, 0.08), (0.35, 0.3)
+MANNER = ("pitch", "rate", "level", "distance")  # what it estimates of a sound; length and number are in the timeline
 
 
 class ResidualBlock(nn.Module):
@@ -39,7 +41,9 @@ class ResidualBlock(nn.Module):
 
 
 class EventTagger(Checkpointed, LightningModule):
-    """For every frame and class: does it sound, and does it begin? Trained on scenes, it judges what claims to be one.
+    """For every frame and class: does it sound, does it begin, and is it high, fast, loud, far?
+
+    Trained on scenes, it judges what claims to be one.
 
     Two convolutions over frequency and time find lines and edges at any pitch, which stand out from a background too;
     residual convolutions over time and a GRU both ways tell what they are.
@@ -72,15 +76,21 @@ class EventTagger(Checkpointed, LightningModule):
             nn.Flatten(1, 2), nn.Conv1d(32 * rows, channels, 1))
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.recurrence = nn.GRU(channels, channels // 2, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(channels, 2 * len(self.classes))
+        self.head = nn.Linear(channels, (2 + len(MANNER)) * len(self.classes))
         self.mix, self.roughen = mix, roughen
         self.learning_rate, self.betas, self.warmup_steps, self.decay = learning_rate, betas, warmup_steps, decay
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of "sounds" and of "begins", each (B, classes, frames / 4), of a log-mel (B, n_mels, frames)."""
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What it hears in a log-mel (B, n_mels, frames).
+
+        Returns:
+            logits of "sounds" and of "begins", (B, classes, frames / 4) each; logits of the positions of a sound, if
+            there is one, in the ranges of its class, (B, 4, classes, frames / 4) in the order of `MANNER`.
+        """
         x = self.blocks(self.stem(mel)).transpose(1, 2)
         x = x + self.recurrence(x)[0]
-        return self.head(x).transpose(1, 2).chunk(2, dim=1)
+        sounds, begins, *manner = self.head(x).transpose(1, 2).chunk(2 + len(MANNER), dim=1)
+        return sounds, begins, torch.stack(manner, 1)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         waveform, timelines = self._mixed(batch["waveform"], batch["timeline"])
@@ -92,7 +102,7 @@ class EventTagger(Checkpointed, LightningModule):
         size = len(batch["waveform"])
         loss = self._loss(self.log_mel(batch["waveform"]), batch["timeline"])
         self.log(f"{self.phase}/loss", loss, batch_size=size, sync_dist=True)
-        scores = [score(heard, Structure(**asked))
+        scores = [score(heard, Structure.from_dict(asked))
                   for heard, asked in zip(self.listen(batch["waveform"]), batch["structure"], strict=True)]
         summary = summarise(scores)
         for name in ("f1", "exact"):  # not every batch asks for an order or an overlap
@@ -112,25 +122,28 @@ class EventTagger(Checkpointed, LightningModule):
     @torch.no_grad()
     def listen_to_mel(self, mel: Tensor) -> list[list[Event]]:
         """The same from log-mels (B, n_mels, frames)."""
-        sounds, begins = (logits.sigmoid().cpu() for logits in self(mel))
-        return [timeline(*one, self.classes, self.frame_seconds) for one in zip(sounds, begins, strict=True)]
+        heard = (logits.sigmoid().cpu() for logits in self(mel))
+        return [timeline(*one, self.classes, self.frame_seconds) for one in zip(*heard, strict=True)]
 
     @property
     def frame_seconds(self) -> float:
         return STRIDE * self.mel.hop_length / self.mel.sample_rate
 
     def _loss(self, mel: Tensor, timelines: list[list[dict]]) -> Tensor:
-        sounds, begins = self(mel)
-        is_sounding, is_beginning = (target.to(mel) for target in self.targets(timelines, sounds.shape[-1]))
+        sounds, begins, manner = self(mel)
+        is_sounding, is_beginning, position = (target.to(mel) for target in self.targets(timelines, sounds.shape[-1]))
+        known = ~position.isnan()
         return (F.binary_cross_entropy_with_logits(sounds, is_sounding)
-                + F.binary_cross_entropy_with_logits(begins, is_beginning, pos_weight=mel.new_tensor(ONSET_WEIGHT)))
+                + F.binary_cross_entropy_with_logits(begins, is_beginning, pos_weight=mel.new_tensor(ONSET_WEIGHT))
+                + MANNER_WEIGHT * (manner.sigmoid() - position)[known].square().sum() / known.sum().clamp(min=1))
 
     def _mixed(self, waveform: Tensor, timelines: list[list[dict]]) -> tuple[Tensor, list[list[dict]]]:
         """Clips with, in some, their neighbour in the batch underneath."""
         chosen = torch.rand(len(waveform)) < self.mix
         gain = chosen * 10 ** (torch.empty(len(waveform)).uniform_(*UNDER_DB) / 20)
         mixed = waveform + gain.to(waveform)[:, None] * waveform.roll(1, dims=0)
-        return mixed, [own + timelines[i - 1] if chosen[i] else own for i, own in enumerate(timelines)]
+        under = [[{**event, "positions": {}} for event in events] for events in timelines]  # no longer as loud or near
+        return mixed, [own + under[i - 1] if chosen[i] else own for i, own in enumerate(timelines)]
 
     def _rough_mel(self, waveform: Tensor) -> Tensor:
         """Log-mel, in some clips with each of three faults, drawn apart: hiss, blur, noise."""
@@ -140,33 +153,40 @@ class EventTagger(Checkpointed, LightningModule):
         mel = torch.where(blurred[:, None, None], F.avg_pool2d(mel, 3, stride=1, padding=1), mel)
         return mel + NOISE * noisy[:, None, None] * torch.randn_like(mel)
 
-    def targets(self, timelines: list[list[dict]], frames: int) -> tuple[Tensor, Tensor]:
-        """What `forward` should say, (B, classes, frames) each.
+    def targets(self, timelines: list[list[dict]], frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` should say.
 
-        1 while a class sounds; 1 where it begins, less in the frames beside that.
+        Returns:
+            (B, classes, frames), 1 while a class sounds; the same, 1 where it begins, less in the frames beside that;
+            (B, 4, classes, frames), its positions, NaN where they are not known.
         """
         is_sounding = torch.zeros(len(timelines), len(self.classes), frames)
         is_beginning = torch.zeros_like(is_sounding)
+        position = torch.full((len(timelines), len(MANNER), len(self.classes), frames), torch.nan)
         centre = torch.arange(frames) + 0.5
         for clip, events in enumerate(timelines):
             for event in events:
                 if event["name"] in self.classes:
                     row = self.classes.index(event["name"])
                     onset, offset = event["onset"] / self.frame_seconds, event["offset"] / self.frame_seconds
-                    is_sounding[clip, row] += (centre > onset) & (centre < offset)
+                    during = (centre > onset) & (centre < offset)
+                    is_sounding[clip, row] += during
                     is_beginning[clip, row] += (1 - (centre - onset - 0.5).abs() / 1.5).clamp(min=0)
-        return is_sounding.clamp(max=1), is_beginning.clamp(max=1)
+                    for axis, value in event["positions"].items():
+                        position[clip, MANNER.index(axis), row, during] = value
+        return is_sounding.clamp(max=1), is_beginning.clamp(max=1), position
 
 
-def timeline(sounds: Tensor, begins: Tensor, classes: list[str], frame_seconds: float, threshold: float = 0.5
-             ) -> list[Event]:
-    """Probabilities (classes, frames) of "sounds" and "begins" to events, by onset.
+def timeline(sounds: Tensor, begins: Tensor, manner: Tensor, classes: list[str], frame_seconds: float,
+             threshold: float = 0.5) -> list[Event]:
+    """Probabilities (classes, frames) of "sounds" and "begins", and positions (4, classes, frames), to events, by onset.
 
     A sustained class is one event from its first to its last active frame, unless it pauses. A momentary one is cut
     into repetitions where it begins anew.
     """
     events = []
-    for name, active, beginning in zip(classes, sounds > threshold, begins, strict=True):
+    for name, active, beginning, how in zip(classes, sounds > threshold, begins, manner.unbind(1), strict=True):
+        has = {"pitch": SOUNDS[name].pitch, "rate": SOUNDS[name].rate, "level": True, "distance": True}
         momentary = SOUNDS[name].momentary
         pause, shortest = MOMENTARY_LIMITS if momentary else SUSTAINED_LIMITS
         onsets = _peaks(beginning, threshold) if momentary else []
@@ -174,8 +194,10 @@ def timeline(sounds: Tensor, begins: Tensor, classes: list[str], frame_seconds: 
             if (stop - start) * frame_seconds < shortest:
                 continue
             cuts = [start, *(onset for onset in onsets if start + 2 < onset < stop - 1), stop]
-            events += [Event(name, a * frame_seconds, b * frame_seconds)
-                       for a, b in zip(cuts, cuts[1:], strict=False)]
+            for first, last in zip(cuts, cuts[1:], strict=False):
+                positions = {axis: float(values[first:last].mean())
+                             for axis, values in zip(MANNER, how, strict=True) if has[axis]}
+                events.append(Event(name, first * frame_seconds, last * frame_seconds, positions))
     return sorted(events, key=lambda event: event.onset)
 
 

@@ -2,9 +2,11 @@
 
 from diffsound.scenes.captions import all_words, caption
 from diffsound.scenes.dataset import SceneDataModule, SceneDataset
-from diffsound.scenes.structure import Structure, draw_structure
-from diffsound.scenes.synthesis import MOMENTARY, SOUNDS, SUSTAINED, synthesise
+from diffsound.scenes.sounds import FAMILIES, MOMENTARY, SOUNDS, SUSTAINED
+from diffsound.scenes.structure import AXES, Request, Structure
+from diffsound.scenes.synthesis import synthesise
 from diffsound.scenes.timeline import Event, Scene, make_scene, render
+from diffsound.scenes.world import World
 
-__all__ = ["MOMENTARY", "SOUNDS", "SUSTAINED", "Event", "Scene", "SceneDataModule", "SceneDataset", "Structure",
-           "all_words", "caption", "draw_structure", "make_scene", "render", "synthesise"]
+__all__ = ["AXES", "FAMILIES", "MOMENTARY", "SOUNDS", "SUSTAINED", "Event", "Request", "Scene", "SceneDataModule",
+           "SceneDataset", "Structure", "World", "all_words", "caption", "make_scene", "render", "synthesise"]

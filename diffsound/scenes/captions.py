@@ -4,90 +4,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from diffsound.scenes.structure import Structure
-
-Phrases = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Wording:
-    """Phrases for one class of sound."""
-
-    clauses: Phrases  # 'a dog barks', 'a dog barks twice'
-    participles: Phrases  # 'a dog barking', 'a dog barking twice'
-    nouns: Phrases = ()  # 'a barking dog'; never counted
-    units: Phrases = ()  # 'dog bark': 'a dog bark', 'two dog barks'; regular plurals only
-
-
-WORDINGS: dict[str, Wording] = {
-    "beep": Wording(("a machine beeps", "a device beeps"), ("a machine beeping", "a device beeping"),
-                    ("a beeping device",), ("beep", "electronic beep")),
-    "bell": Wording(("a bell rings", "a bell chimes"), ("a bell ringing", "bell ringing", "a bell chiming"),
-                    ("a ringing bell", "the sound of a bell"), ("bell chime", "bell ring")),
-    "whistle": Wording(("a whistle blows", "a referee blows a whistle"),
-                       ("a whistle blowing", "a referee blowing a whistle"),
-                       ("the sound of a whistle",), ("whistle blast", "whistle blow")),
-    "horn": Wording(("a car honks", "a car horn sounds"), ("a car honking", "a car horn sounding"),
-                    ("a honking car", "the sound of a car horn"), ("car honk", "honk", "horn blast")),
-    "knock": Wording(("someone knocks on a door", "someone knocks"),
-                     ("someone knocking on a door", "a person knocking"),
-                     units=("knock", "door knock")),
-    "drum": Wording(("a drum is hit", "someone hits a drum"), ("a drum being hit", "someone hitting a drum"),
-                    ("the sound of a drum",), ("drum hit", "drum beat")),
-    "glass": Wording(("a glass clinks", "glass clinks"), ("a glass clinking", "glass clinking"),
-                     ("a clinking glass",), ("glass clink", "clink")),
-    "dog": Wording(("a dog barks", "a dog lets out a bark"), ("a dog barking", "dog barking"),
-                   ("a barking dog",), ("dog bark", "bark")),
-    "cat": Wording(("a cat meows", "a cat lets out a meow"), ("a cat meowing", "cat meowing"),
-                   ("a meowing cat",), ("cat meow", "meow")),
-    "bird": Wording(("a bird chirps", "a bird tweets"), ("a bird chirping", "bird chirping"),
-                    ("a chirping bird",), ("bird chirp", "chirp")),
-    "duck": Wording(("a duck quacks", "a duck lets out a quack"), ("a duck quacking", "duck quacking"),
-                    ("a quacking duck",), ("duck quack", "quack")),
-    "siren": Wording(("a siren wails", "a siren sounds", "an emergency siren wails"),
-                     ("a siren wailing", "siren wailing"), ("a siren", "a wailing siren", "an emergency siren")),
-    "rain": Wording(("it rains", "rain falls", "rain pours down"), ("rain falling",), ("rain", "falling rain")),
-    "wind": Wording(("the wind blows", "wind howls", "the wind howls"), ("wind blowing", "wind howling"),
-                    ("wind", "howling wind")),
-    "wave": Wording(("a wave breaks", "a sea wave crashes", "an ocean wave breaks"),
-                    ("a wave breaking", "a sea wave crashing"), ("a breaking wave", "an ocean wave")),
-    "thunder": Wording(("thunder rumbles", "thunder rolls", "it thunders"), ("thunder rumbling", "thunder rolling"),
-                       ("thunder", "rumbling thunder")),
-    "engine": Wording(("an engine runs", "an engine hums", "a motor runs"),
-                      ("an engine running", "a motor running"), ("an engine", "a running engine")),
-    "helicopter": Wording(("a helicopter flies overhead", "a helicopter flies by", "a helicopter hovers"),
-                          ("a helicopter flying", "a helicopter flying overhead"),
-                          ("a helicopter", "a flying helicopter")),
-}
+from diffsound.scenes.sounds import SOUNDS
+from diffsound.scenes.sounds.sound import Phrases
+from diffsound.scenes.structure import Request, Structure
 
 BACKWARDS = "then, told backwards"
-# Each relation between clauses ('a dog barks') and between nouns ('two barks', 'a dog barking'). {0} sounds first in
-# "then"; {1} is the background in "while". Pairs are told backwards, later sound first, as often as forwards: else the
-# order of the words would give away the order of the sounds, and nothing would be learned of "after" and "before".
+# Each relation between clauses ('a dog barks') and between nouns ('two barks', 'a dog barking'): {0}, {1}, ... in order
+# of time. Pairs are told backwards, later sound first, as often as forwards: else the order of the words would give
+# away the order of the sounds, and nothing would be learned of "after" and "before".
 CLAUSE_TEMPLATES: dict[tuple[str, int], Phrases] = {
-    ("alone", 1): ("{0}",),
-    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "first {0}, then {1}", "{0} before {1}", "after {0}, {1}"),
-    (BACKWARDS, 2): ("{1} after {0}", "before {1}, {0}"),
+    ("then", 1): ("{0}",),
+    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "first {0}, then {1}", "{0} before {1}", "after {0}, {1}",
+                  "{0}, and next {1}", "{0}, and afterwards {1}", "{0}, after which {1}"),
+    (BACKWARDS, 2): ("{1} after {0}", "before {1}, {0}", "{1}, but first {0}", "{1}, and before that {0}"),
     ("then", 3): ("{0}, then {1}, then {2}", "first {0}, then {1}, and finally {2}", "{0}, then {1}, and then {2}",
-                  "after {0}, {1}, and then {2}"),
-    ("while", 2): ("{0} while {1}", "{0} as {1}", "while {1}, {0}", "as {1}, {0}"),
+                  "after {0}, {1}, and then {2}", "{0}, next {1}, and last {2}", "first {0}, next {1}, then {2}",
+                  "{0}, and then {1} before {2}", "{0}, then {1}, after which {2}"),
+    ("then", 4): ("{0}, then {1}, then {2}, then {3}", "first {0}, then {1}, then {2}, and finally {3}",
+                  "{0}, then {1}, next {2}, and last {3}", "{0}, then {1}, then {2}, and then {3}"),
 }
 NOUN_TEMPLATES: dict[tuple[str, int], Phrases] = {
-    ("alone", 1): ("{0}",),
-    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "{0} followed by {1}", "first {0}, then {1}", "{0} before {1}"),
-    (BACKWARDS, 2): ("{1} after {0}", "{1} preceded by {0}"),
+    ("then", 1): ("{0}",),
+    ("then", 2): ("{0}, then {1}", "{0} and then {1}", "{0} followed by {1}", "first {0}, then {1}", "{0} before {1}",
+                  "{0}, with {1} to follow", "after {0}, {1}", "{0}, and next {1}"),
+    (BACKWARDS, 2): ("{1} after {0}", "{1} preceded by {0}", "{1} following {0}", "before {1}, {0}"),
     ("then", 3): ("{0}, then {1}, then {2}", "first {0}, then {1}, and finally {2}", "{0} followed by {1} and then {2}",
-                  "{0}, {1}, and then {2}"),
-    ("while", 2): ("{0} with {1} in the background", "{0} and {1} at the same time", "{1} and {0} at the same time",
-                   "{0} over the sound of {1}"),
+                  "{0}, {1}, and then {2}", "{0}, next {1}, and last {2}", "{0} and then {1}, followed by {2}"),
+    ("then", 4): ("{0}, then {1}, then {2}, then {3}", "first {0}, then {1}, then {2}, and finally {3}",
+                  "{0} followed by {1}, then {2}, and then {3}", "{0}, {1}, {2}, and then {3}"),
 }
+# {0} is all that is in front, {b} the background.
+CLAUSE_OVER: Phrases = ("{0} while {b}", "{0} as {b}", "while {b}, {0}", "as {b}, {0}")
+NOUN_OVER: Phrases = ("{0} with {b} in the background", "{0} over the sound of {b}", "{0} against a background of {b}",
+                      "over {b}, {0}", "{b} in the background and {0}", "with {b} behind it, {0}")
+NOUN_BESIDE: Phrases = ("{0} and {b} at the same time", "{b} and {0} at the same time", "{0} during {b}", "{0} amid {b}")
+AT: Phrases = ("at second {n}, {0}", "{0} at second {n}", "{0} {n} {s} in", "{n} {s} in, {0}", "at {n} {s}, {0}",
+               "{0} at the {n} second mark", "{0} {n} {s} from the start", "{n} {s} from the start, {0}",
+               "starting at second {n}, {0}", "{0}, {n} {s} into it")
 NUMBERS: dict[int, Phrases] = {1: ("one", "a single"), 2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")}
-TIMES: dict[int, Phrases] = {1: ("once", "one time"), 2: ("twice", "two times", "2 times"),
-                             3: ("three times", "3 times"), 4: ("four times", "4 times")}
+TIMES: dict[int, Phrases] = {1: ("once", "one time"), 2: ("twice", "two times", "2 times", "two times in a row"),
+                             3: ("three times", "3 times", "three times in a row", "thrice"),
+                             4: ("four times", "4 times", "four times in a row")}
+ADVERBS: dict[str, Phrases] = {
+    "high": ("at a high pitch", "in a high tone", "high up"), "low": ("at a low pitch", "in a low tone", "in a deep tone"),
+    "fast": ("quickly", "rapidly", "at a fast pace"), "slow": ("slowly", "at a slow pace", "unhurriedly"),
+    "loud": ("loudly", "at high volume", "very loudly"), "faint": ("faintly", "quietly", "softly"),
+    "far": ("in the distance", "far away", "a long way off"), "near": ("close by", "nearby", "up close"),
+    "long": ("for a long time", "on and on", "for long"), "short": ("briefly", "for a moment", "for a short time"),
+}
+ADJECTIVES: dict[str, Phrases] = {
+    "high": ("high", "shrill"), "low": ("low", "deep"), "fast": ("quick", "rapid", "fast"), "slow": ("slow",),
+    "loud": ("loud", "noisy"), "faint": ("faint", "quiet", "soft"), "far": ("distant", "faraway"), "near": ("nearby", "close"),
+}
 SAY_ONCE = 0.15  # how often a count of one is spelt out
 
 
@@ -95,46 +66,80 @@ def caption(structure: Structure, rng: Generator) -> str:
     """A random sentence, in lower case and without a full stop, that is true of `structure` and of nothing else."""
     clausal = rng.random() < 0.5
     phrase, templates = (_clause, CLAUSE_TEMPLATES) if clausal else (_noun, NOUN_TEMPLATES)
-    parts = [phrase(name, count, rng) for name, count in zip(structure.names, structure.counts, strict=True)]
-    relation = structure.relation
-    if relation == "then" and (BACKWARDS, len(parts)) in templates and rng.random() < 0.5:
-        relation = BACKWARDS
-    return _pick(templates[relation, len(parts)], rng).format(*parts)
+    parts = [phrase(request, rng) for request in structure.events]
+    order = "then"
+    if (BACKWARDS, len(parts)) in templates and rng.random() < 0.5:
+        order = BACKWARDS
+    text = _pick(templates[order, len(parts)], rng).format(*parts)
+    if structure.events[0].at is not None:
+        text = _at(text, structure.events[0].at, rng)
+    if structure.background is None:
+        return text
+    over = CLAUSE_OVER if clausal else NOUN_OVER if len(parts) > 1 or structure.events[0].at else (*NOUN_OVER, *NOUN_BESIDE)
+    return _pick(over, rng).format(text, b=phrase(structure.background, rng))
 
 
 def phrases() -> Iterator[str]:
     """Everything captions are made of."""
-    for wording in WORDINGS.values():
-        yield from (*wording.clauses, *wording.participles, *wording.nouns)
-        yield from (form for unit in wording.units for form in (_with_article(unit), unit + "s"))
-    for table in (CLAUSE_TEMPLATES, NOUN_TEMPLATES, NUMBERS, TIMES):
+    for sound in SOUNDS.values():
+        words = sound.words
+        yield from (*words.clauses, *words.participles, *words.nouns)
+        yield from (form for unit in words.units for form in (_with_article(unit), plural(unit)))
+    for table in (CLAUSE_TEMPLATES, NOUN_TEMPLATES, NUMBERS, TIMES, ADVERBS, ADJECTIVES):
         yield from (text for texts in table.values() for text in texts)
+    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_BESIDE, *AT, "second", "seconds")
 
 
 def all_words() -> list[str]:
     """Every word a caption may use, sorted: the vocabulary of a small text encoder."""
-    return sorted({word for phrase in phrases() for word in re.findall(r"[a-z]+|\b\d+\b", re.sub(r"{\d}", "", phrase))})
+    return sorted({word for phrase in phrases() for word in re.findall(r"[a-z]+|\b\d+\b", re.sub(r"{\w}", "", phrase))})
 
 
-def _clause(name: str, count: int, rng: Generator) -> str:
-    return _counted(_pick(WORDINGS[name].clauses, rng), name, count, rng)
+def plural(unit: str) -> str:
+    """The regular plural of `unit`."""
+    return unit + ("es" if unit.endswith(("s", "sh", "ch", "x", "z")) else "s")
 
 
-def _noun(name: str, count: int, rng: Generator) -> str:
-    wording = WORDINGS[name]
-    if wording.units and rng.random() < 0.5:
-        unit = _pick(wording.units, rng)
-        if count > 1:
-            return f"{_pick(NUMBERS[count], rng)} {unit}s"
-        return f"{_pick(NUMBERS[1], rng)} {unit}" if rng.random() < SAY_ONCE else _with_article(unit)
-    if count == 1 and wording.nouns and rng.random() < 0.4:
-        return _pick(wording.nouns, rng)
-    return _counted(_pick(wording.participles, rng), name, count, rng)
+def _clause(request: Request, rng: Generator) -> str:
+    return _with_manner(_counted(_pick(SOUNDS[request.name].words.clauses, rng), request, rng), request.attributes, rng)
 
 
-def _counted(phrase: str, name: str, count: int, rng: Generator) -> str:
-    said = count > 1 or (WORDINGS[name].units and rng.random() < SAY_ONCE)
-    return f"{phrase} {_pick(TIMES[count], rng)}" if said else phrase
+def _noun(request: Request, rng: Generator) -> str:
+    words = SOUNDS[request.name].words
+    if words.units and rng.random() < 0.5:
+        return _unit(_pick(words.units, rng), request, rng)
+    if request.count == 1 and words.nouns and rng.random() < 0.4:
+        return _with_manner(_pick(words.nouns, rng), request.attributes, rng)
+    return _with_manner(_counted(_pick(words.participles, rng), request, rng), request.attributes, rng)
+
+
+def _unit(unit: str, request: Request, rng: Generator) -> str:
+    """'two loud dog barks', 'a dog bark in the distance'."""
+    before = [word for word in request.attributes if word in ADJECTIVES and rng.random() < 0.7]
+    after = [word for word in request.attributes if word not in before]
+    unit = " ".join([*(_pick(ADJECTIVES[word], rng) for word in before), unit])
+    if request.count > 1:
+        text = f"{_pick(NUMBERS[request.count], rng)} {plural(unit)}"
+    else:
+        text = f"{_pick(NUMBERS[1], rng)} {unit}" if rng.random() < SAY_ONCE else _with_article(unit)
+    return _with_manner(text, after, rng)
+
+
+def _counted(phrase: str, request: Request, rng: Generator) -> str:
+    said = request.count > 1 or (SOUNDS[request.name].words.units and rng.random() < SAY_ONCE)
+    return f"{phrase} {_pick(TIMES[request.count], rng)}" if said else phrase
+
+
+def _with_manner(phrase: str, attributes: Phrases | list[str], rng: Generator) -> str:
+    return " and ".join([" ".join([phrase, *(_pick(ADVERBS[word], rng) for word in attributes[:1])]),
+                         *(_pick(ADVERBS[word], rng) for word in attributes[1:])])
+
+
+def _at(text: str, second: float, rng: Generator) -> str:
+    number = f"{second:g}"
+    if second == int(second) and int(second) in NUMBERS:
+        number = NUMBERS[int(second)][0] if rng.random() < 0.5 else number
+    return _pick(AT, rng).format(text, n=number, s="second" if second == 1 else "seconds")
 
 
 def _with_article(unit: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from dataclasses import asdict
 from typing import Any
 
@@ -13,25 +12,37 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from diffsound.data.loading import EpochSampler, Key, loader
 from diffsound.mel import MelSettings
-from diffsound.scenes.timeline import make_scene
+from diffsound.scenes.timeline import Scene, make_scene
+from diffsound.scenes.world import World
 
 VALIDATION_START = 1_000_000_000  # validation takes the scenes from this index on; no training set reaches it
 TEST_START = 2_000_000_000  # and the test from this one on
 
 
 class SceneDataset(Dataset):
-    """`length` scenes of the endless list `seed`, from index `start` on."""
+    """`length` scenes of the endless list `seed` of a world, from index `start` on.
+
+    Scenes to train on show no held-out combination. Of the others every second one does, and the rest do not: "held
+    out" and "seen" tell composition from memory.
+    """
 
     def __init__(self, length: int, num_samples: int = 86016, sample_rate: int = 22050, seed: int = 0, start: int = 0,
-                 split: str = "train") -> None:
+                 split: str = "train", world: World | None = None) -> None:
         self.length, self.num_samples, self.sample_rate = length, num_samples, sample_rate
-        self.seed, self.start, self.split = seed, start, split
+        self.seed, self.start, self.split, self.world = seed, start, split, world or World()
         self.make = make_scene
 
     def in_memory(self) -> SceneDataset:
         """The same scenes, each kept once it is made."""
         kept = copy.copy(self)
-        kept.make = functools.cache(self.make)
+        made: dict[int, Scene] = {}
+
+        def make(seed: int, index: int, *arguments: Any) -> Scene:
+            if index not in made:
+                made[index] = self.make(seed, index, *arguments)
+            return made[index]
+
+        kept.make = make
         return kept
 
     def __len__(self) -> int:
@@ -42,9 +53,9 @@ class SceneDataset(Dataset):
 
         Returns:
             waveform (num_samples,) float32; text, one caption; captions, several of the same truth; labels, the
-            classes by first onset; timeline, a list of {"name", "onset", "offset"} in seconds; structure, the
-            arguments of a `Structure`; id "scene-<seed>-<index>"; group, the same as id, since no two scenes share a
-            source; split.
+            classes by first onset; timeline, a list of `Event`s as dicts; structure, the
+            values for `Structure.from_dict`; combination, "seen" or "held out"; id "scene-<seed>-<index>"; group, the
+            same as id, since no two scenes share a source; split.
         Raises:
             IndexError: if the index is not in 0..length-1.
         """
@@ -52,13 +63,14 @@ class SceneDataset(Dataset):
         if not 0 <= item < self.length:
             raise IndexError(f"scene {item} of {self.length}")
         index = self.start + item
-        scene = self.make(self.seed, index, self.num_samples, self.sample_rate)
+        part = "held out" if self.split != "train" and item % 2 else "seen"
+        scene = self.make(self.seed, index, self.num_samples, self.sample_rate, self.world, part)
         name = f"scene-{self.seed}-{index}"
         return {
             "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
             "labels": list(dict.fromkeys(event.name for event in scene.events)),
             "timeline": [asdict(event) for event in scene.events], "structure": asdict(scene.structure),
-            "id": name, "group": name, "split": self.split,
+            "combination": part, "id": name, "group": name, "split": self.split,
         }
 
 
@@ -74,13 +86,13 @@ class SceneDataModule(LightningDataModule):
 
     def __init__(self, mel: MelSettings | dict, frames: int, num_train: int = 20000, num_val: int = 500,
                  num_test: int = 500, batch_size: int = 16, num_workers: int = 2, seed: int = 0,
-                 in_memory: bool = False) -> None:
+                 in_memory: bool = False, world: World | None = None) -> None:
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
-        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed)
-        self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val")
-        self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test")
+        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed, world=world)
+        self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val", world)
+        self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test", world)
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
 
     def train_dataloader(self) -> DataLoader:

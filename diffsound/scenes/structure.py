@@ -1,76 +1,112 @@
-"""What a caption states and a timeline shows: which sounds, how often, and how they relate."""
+"""What a caption states and a timeline shows: which sounds, how often, of what kind, when, and how they relate."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from numpy.random import Generator
+from diffsound.scenes.sounds import SOUNDS, SUSTAINED
 
-from diffsound.scenes.synthesis import MOMENTARY, SOUNDS, SUSTAINED
+MOST_REPEATS, MOST_SOUNDS = 4, 4
+AXES = {"pitch": ("low", "high"), "rate": ("slow", "fast"), "level": ("faint", "loud"), "distance": ("near", "far"),
+        "length": ("short", "long")}
+SAID = {word: (axis, bool(side)) for axis, words in AXES.items() for side, word in enumerate(words)}
+REPEATED_QUICKLY = 0.5  # seconds; longer sounds are not repeated fast or slowly: that does not fit a short clip
 
-MOST_REPEATS = 4
-KINDS = {"single": 0.1, "count": 0.2, "then": 0.3, "count then": 0.15, "while": 0.15, "sequence": 0.1}
+
+@dataclass(frozen=True)
+class Request:
+    """One sound as it is asked for.
+
+    count: how often it is heard, 1 to 4; always 1 for a sustained sound.
+    attributes: words of `AXES`, one an axis at most. What is not said is ordinary.
+    at: second of the (first) onset, if that is said.
+    """
+
+    name: str
+    count: int = 1
+    attributes: tuple[str, ...] = ()
+    at: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+        if self.name not in SOUNDS:
+            raise ValueError(f"no sound is called '{self.name}': expected one of {', '.join(SOUNDS)}")
+        most = MOST_REPEATS if SOUNDS[self.name].momentary else 1
+        if not 1 <= self.count <= most:
+            raise ValueError(f"count of {self.name} is {self.count}, expected 1 to {most}")
+        axes = [SAID[word][0] if word in SAID else word for word in self.attributes]
+        if unfit := [word for word, axis in zip(self.attributes, axes, strict=True) if axis not in self.axes]:
+            fit = [word for axis in self.axes for word in AXES[axis]]
+            raise ValueError(f"{self.name} ({self.count}) cannot be {', '.join(unfit)}: expected among {', '.join(fit)}")
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"{self.name} is asked to be {' and '.join(self.attributes)}: expected one of each pair")
+        if self.at is not None and not self.at > 0:
+            raise ValueError(f"{self.name} is asked for at second {self.at}, expected a positive number")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Those of `AXES` that can be said of it."""
+        sound = SOUNDS[self.name]
+        repeated = sound.momentary and 2 <= self.count <= 3 and sound.seconds[1] <= REPEATED_QUICKLY
+        fit = {"pitch": sound.pitch is not None, "rate": sound.rate is not None or repeated, "level": True,
+               "distance": True, "length": not sound.momentary}
+        return tuple(axis for axis in AXES if fit[axis])
 
 
 @dataclass(frozen=True)
 class Structure:
     """The truth that many captions word differently and many waveforms sound differently.
 
-    relation: "alone" (one sound), "then" (two or three, one after another), or "while" (the first, momentary, during
-        the second, sustained).
-    names: the sounds; in order of time for "then".
-    counts: how often each is heard, 1 to 4; always 1 for a sustained sound. Left out, all are 1.
+    events: the sounds, in order of time: each is over before the next begins.
+    background: a sustained sound that begins before all of them and ends after.
     """
 
-    relation: Literal["alone", "then", "while"]
-    names: tuple[str, ...]
-    counts: tuple[int, ...] = ()
+    events: tuple[Request, ...]
+    background: Request | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "counts", tuple(self.counts) or (1,) * len(self.names))
-        for name in self.names:
-            if name not in SOUNDS:
-                raise ValueError(f"no sound is called '{name}': expected one of {', '.join(SOUNDS)}")
-        sizes = {"alone": (1,), "then": (2, 3), "while": (2,)}
-        if len(self.names) not in sizes.get(self.relation, ()) or len(set(self.names)) < len(self.names):
-            raise ValueError(f"relation '{self.relation}' of {self.names}: expected alone (one sound), then (two or "
-                             "three different sounds) or while (two different sounds)")
-        if self.relation == "while" and not (self.names[0] in MOMENTARY and self.names[1] in SUSTAINED):
-            raise ValueError(f"'{self.names[0]}' while '{self.names[1]}': expected a momentary sound while a sustained "
-                             f"one ({', '.join(SUSTAINED)})")
-        most = [MOST_REPEATS if SOUNDS[name].momentary else 1 for name in self.names]
-        if len(self.counts) != len(most) or not all(1 <= c <= m for c, m in zip(self.counts, most, strict=True)):
-            raise ValueError(f"counts {self.counts} of {self.names}: expected one for each sound, from 1 to {most}")
+        object.__setattr__(self, "events", tuple(self.events))
+        names = [request.name for request in self.requests]
+        if not self.events or len(names) > MOST_SOUNDS or len(set(names)) < len(names):
+            raise ValueError(f"a scene of {', '.join(names) or 'nothing'}: expected one to {MOST_SOUNDS} different "
+                             "sounds, not all of them in the background")
+        if self.background is not None and self.background.name not in SUSTAINED:
+            raise ValueError(f"'{self.background.name}' in the background: expected a sustained sound "
+                             f"({', '.join(SUSTAINED)})")
+        if self.background is not None:
+            said = {SAID[word][0] for word in self.background.attributes} & {"level", "distance", "length"}
+            if said or self.background.at is not None:
+                raise ValueError(f"background {self.background.name} with a {' and '.join(said) or 'second'} of its own: "
+                                 "expected none, it is under everything, all the time")
+        if len(self.events) > 1 and any(request.at is not None for request in self.events):
+            raise ValueError(f"{', '.join(names)}: expected a second of one event alone, order tells the rest")
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return (*self.events, self.background) if self.background else self.events
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(request.name for request in self.requests)
 
     @property
     def kind(self) -> str:
-        """The row of a table this structure belongs to: single, count, then, count then, while or sequence."""
-        if self.relation == "alone":
-            return "count" if self.counts[0] > 1 else "single"
-        if self.relation == "then":
-            return "sequence" if len(self.names) == 3 else "count then" if max(self.counts) > 1 else "then"
-        return "while"
+        """The row of a table this structure belongs to; attributes are beside it."""
+        first = self.events[0]
+        if first.at is not None:
+            return "timed"
+        if self.background is not None:
+            return "then while" if len(self.events) > 1 else "beside" if first.name in SUSTAINED else "while"
+        if len(self.events) == 1:
+            return "count" if first.count > 1 else "single"
+        if len(self.events) > 2:
+            return "sequence"
+        return "count then" if max(request.count for request in self.events) > 1 else "then"
 
-
-def draw_structure(rng: Generator) -> Structure:
-    """A random structure, of each kind as often as `KINDS` says."""
-    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
-    if kind in ("single", "count"):
-        name = _draw(rng, SOUNDS if kind == "single" else MOMENTARY)
-        return Structure("alone", (name,), (1 if kind == "single" else int(rng.integers(2, MOST_REPEATS + 1)),))
-    if kind == "while":
-        return Structure("while", (_draw(rng, MOMENTARY), _draw(rng, SUSTAINED)), (int(rng.integers(1, 4)), 1))
-    if kind == "count then":
-        repeated, count = _draw(rng, MOMENTARY), int(rng.integers(2, 4))
-        other = _draw(rng, [name for name in SOUNDS if name != repeated])
-        if rng.random() < 0.5:
-            return Structure("then", (repeated, other), (count, 1))
-        return Structure("then", (other, repeated), (1, count))
-    names = rng.permutation(list(SOUNDS))[: 3 if kind == "sequence" else 2]
-    return Structure("then", tuple(map(str, names)))
-
-
-def _draw(rng: Generator, names) -> str:
-    return list(names)[rng.integers(len(names))]
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Structure:
+        """From what `dataclasses.asdict` made of one."""
+        background = values["background"]
+        return cls(tuple(Request(**event) for event in values["events"]), background and Request(**background))

@@ -1,57 +1,25 @@
-"""The table of sounds, and their loudness."""
+"""One event of a class, levelled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.random import Generator
 
-from diffsound.scenes import events
-from diffsound.scenes.waves import Array
+from diffsound.scenes.sounds import SOUNDS
+from diffsound.scenes.waves import Array, time_axis
 
 LOUDNESS = 0.14  # RMS of the loudest 40 ms of an event
 PEAK = 0.9
 
 
-@dataclass(frozen=True)
-class Sound:
-    """One class of sound. A momentary one can be counted; a sustained one fills the time it is given."""
-
-    make: Callable[[Generator, float, int], Array]
-    momentary: bool
-    shortest: float  # seconds
-    longest: float
-
-
-SOUNDS: dict[str, Sound] = {
-    "beep": Sound(events.beep, True, 0.25, 0.4),
-    "bell": Sound(events.bell, True, 0.55, 0.7),
-    "whistle": Sound(events.whistle, True, 0.4, 0.6),
-    "horn": Sound(events.horn, True, 0.35, 0.6),
-    "knock": Sound(events.knock, True, 0.2, 0.28),
-    "drum": Sound(events.drum, True, 0.3, 0.45),
-    "glass": Sound(events.glass, True, 0.3, 0.45),
-    "dog": Sound(events.dog, True, 0.22, 0.35),
-    "cat": Sound(events.cat, True, 0.5, 0.7),
-    "bird": Sound(events.bird, True, 0.25, 0.4),
-    "duck": Sound(events.duck, True, 0.22, 0.35),
-    "siren": Sound(events.siren, False, 1.0, 2.4),
-    "rain": Sound(events.rain, False, 1.0, 2.4),
-    "wind": Sound(events.wind, False, 1.0, 2.4),
-    "wave": Sound(events.wave, False, 1.2, 2.4),
-    "thunder": Sound(events.thunder, False, 1.2, 2.4),
-    "engine": Sound(events.engine, False, 1.0, 2.4),
-    "helicopter": Sound(events.helicopter, False, 1.0, 2.4),
-}
-MOMENTARY = tuple(name for name, sound in SOUNDS.items() if sound.momentary)
-SUSTAINED = tuple(name for name, sound in SOUNDS.items() if not sound.momentary)
-
-
-def synthesise(name: str, rng: Generator, duration: float, sample_rate: int) -> Array:
+def synthesise(name: str, rng: Generator, duration: float, sample_rate: int,
+               positions: Mapping[str, float] | None = None) -> Array:
     """One event of class `name`.
 
+    Args:
+        positions: where in its range "pitch" and "rate" of the class are, 0 to 1; 0.5 if it is not given.
     Returns:
         (n,) float32, n = round(duration * sample_rate), starting and ending at 0, of about equal loudness whatever the
         class (give or take 1.5 dB), within [-0.9, 0.9].
@@ -60,7 +28,10 @@ def synthesise(name: str, rng: Generator, duration: float, sample_rate: int) -> 
     """
     if name not in SOUNDS:
         raise ValueError(f"no sound is called '{name}': expected one of {', '.join(SOUNDS)}")
-    samples = SOUNDS[name].make(rng, duration, sample_rate)
+    sound, positions = SOUNDS[name], positions or {}
+    ranges = {axis: limits for axis, limits in (("pitch", sound.pitch), ("rate", sound.rate)) if limits}
+    at = {axis: low * (high / low) ** positions.get(axis, 0.5) for axis, (low, high) in ranges.items()}
+    samples = sound.make(rng, time_axis(duration, sample_rate), **at)
     samples = samples - samples.mean()
     fade = min(len(samples), round(0.012 * sample_rate))
     samples[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)  # what still rings ends without a click

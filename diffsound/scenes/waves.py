@@ -88,6 +88,25 @@ def noise(rng: Generator, t: Array, low: float, high: float) -> Array:
     return np.fft.irfft(spectrum, size)[: len(t)]
 
 
+def grains(rng: Generator, t: Array, a_second: float, pitches: tuple[float, float], decay: float, rise: float = 0,
+           spread: float = 1) -> Array:
+    """Drops, snaps, bubbles: short tones at random moments, about `a_second`, with time constant `decay` in seconds.
+
+    Each has a pitch of its own between `pitches` in Hz that rises by the share `rise` while it sounds, and a strength
+    that differs the more, the larger `spread` is.
+    """
+    num = max(1, round(a_second * float(t[-1])))
+    since = t[: min(len(t), round(5 * decay / float(t[1])))]  # seconds since a grain began
+    pitch = np.exp(rng.uniform(*np.log(pitches), num)).astype(np.float32)[:, None]
+    size = rng.exponential(1, num).astype(np.float32) ** np.float32(spread)
+    waves = size[:, None] * tone(pitch * (since + np.float32(rise / (10 * decay)) * since**2)) * fade(since, decay)
+    first = rng.integers(0, max(1, len(t) - len(since)), num)
+    result = np.zeros(len(t) + len(since), np.float32)
+    for start, wave in zip(first, waves, strict=True):
+        result[start:start + len(since)] += wave
+    return result[: len(t)]
+
+
 def wander(rng: Generator, t: Array, turns_a_second: float, low: float, high: float) -> Array:
     """A random curve between `low` and `high` that heads for a new value `turns_a_second` times."""
     values = rng.uniform(low, high, 2 + round(turns_a_second * float(t[-1])))
@@ -107,6 +126,11 @@ def arch(t: Array, attack: float, release: float) -> Array:
     rise = np.minimum(t * np.float32(1 / attack), 1)
     fall = np.minimum((t[-1] - t) * np.float32(1 / release), 1)
     return np.sin((TAU / 4) * rise) * np.sin((TAU / 4) * fall)
+
+
+def hump(x: Array) -> Array:
+    """Half a sine: 0 up to x = 0, 1 at a half, 0 from x = 1 on."""
+    return np.sin((TAU / 2) * np.clip(x, 0, 1)).clip(0).astype(np.float32)
 
 
 def bump(t: Array, centre: float, width: float) -> Array:

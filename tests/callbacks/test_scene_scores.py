@@ -14,9 +14,11 @@ from diffsound.callbacks import SceneScores
 from diffsound.callbacks.scene_scores import ROWS, table
 from diffsound.evaluation import EventTagger
 from diffsound.mel import MelSettings
-from diffsound.scenes import SceneDataModule, Structure, render
+from diffsound.scenes import Request, SceneDataModule, Structure, render
 
-ASKED = [Structure("then", ("dog", "rain")), Structure("then", ("bell", "cat"), (2, 1)), Structure("alone", ("horn",))]
+ASKED = [Structure((Request("dog"), Request("rain"))), Structure((Request("bell", 2), Request("cat"))),
+         Structure((Request("horn"),))]
+THREE_BELLS = Structure((Request("bell", 3), Request("cat")))
 
 
 class Columns:
@@ -71,12 +73,12 @@ def test_what_was_asked_for_is_right_and_shuffled_captions_are_not(scores):
     results = scores(ASKED)
     assert list(results) == [*ROWS, "generated, count then", "generated, single", "generated, then"]
     for row in ROWS[:3]:
-        assert results[row] == dict.fromkeys(results[row], 1.0), row
+        assert results[row] == dict.fromkeys(results[row], 1.0) | {"unasked": 0.0}, row
     assert results[ROWS[3]]["f1"] == results[ROWS[3]]["exact"] == 0
 
 
 def test_a_wrong_order_and_a_wrong_count_show_in_their_columns_alone(scores):
-    backwards = [Structure("then", ("rain", "dog")), Structure("then", ("bell", "cat"), (3, 1)), ASKED[2]]
+    backwards = [Structure(ASKED[0].events[::-1]), THREE_BELLS, ASKED[2]]
     generated = scores(backwards)["generated"]
     assert generated["f1"] == 1
     assert generated["order"] == 0.5
@@ -85,7 +87,7 @@ def test_a_wrong_order_and_a_wrong_count_show_in_their_columns_alone(scores):
 
 
 def test_a_weak_kind_shows_in_its_own_row(scores):
-    results = scores([ASKED[0], Structure("then", ("bell", "cat"), (3, 1)), ASKED[2]])
+    results = scores([ASKED[0], THREE_BELLS, ASKED[2]])
     assert results["generated, count then"]["count"] == 0.5
     assert results["generated, then"]["exact"] == results["generated, single"]["exact"] == 1
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from diffsound.evaluation import score, summarise, summarise_by_kind
-from diffsound.scenes import Event, Structure, make_scene
+from diffsound.evaluation import score, summarise, summarise_by
+from diffsound.scenes import Event, Request, Structure, World, make_scene
+from diffsound.scenes.world import DRAW
 
 
 def events(*triples: tuple[str, float, float]) -> list[Event]:
@@ -13,8 +14,8 @@ def events(*triples: tuple[str, float, float]) -> list[Event]:
 
 
 BARK, BARK_AGAIN, RAIN = ("dog", 0.2, 0.5), ("dog", 0.8, 1.1), ("rain", 1.5, 3.0)
-THEN = Structure("then", ("dog", "rain"), (2, 1))
-WHILE = Structure("while", ("dog", "rain"))
+THEN = Structure((Request("dog", 2), Request("rain")))
+WHILE = Structure((Request("dog"),), Request("rain"))
 
 
 def test_what_was_asked_is_exact():
@@ -47,24 +48,55 @@ def test_each_mistake_costs_its_own_entry(heard, asked, wrong):
 
 
 def test_a_sequence_of_three_has_three_pairs():
-    asked = Structure("then", ("dog", "rain", "horn"))
+    asked = Structure((Request("dog"), Request("rain"), Request("horn")))
     assert score(events(("dog", 0, 1), ("horn", 1, 2), ("rain", 2, 3)), asked).order == (2, 3)
 
 
-def test_the_true_timeline_is_perfect_and_a_foreign_one_is_not():
-    scenes = [make_scene(5, index, num_samples=22050) for index in range(80)]
+PERFECT = {"onset_error": pytest.approx(0, abs=1e-3), "unasked": 0.0}
+
+
+@pytest.mark.parametrize("world", [World(), World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=True)])
+def test_the_true_timeline_is_perfect_and_a_foreign_one_is_not(world):
+    scenes = [make_scene(5, index, sample_rate=22050, world=world) for index in range(80)]
     asked = [scene.structure for scene in scenes]
     own = [score(scene.events, scene.structure) for scene in scenes]
-    assert set(summarise(own).values()) == {1.0}
-    for summary in summarise_by_kind(own, asked).values():
-        assert set(summary.values()) == {1.0}
+    for summary in (summarise(own), *summarise_by(own, [structure.kind for structure in asked]).values()):
+        assert summary == {name: PERFECT.get(name, 1.0) for name in summary}
     foreign = summarise([score(scene.events, other) for scene, other in zip(scenes[1:], asked[:-1], strict=True)])
     assert foreign["f1"] < 0.3
     assert foreign["exact"] < 0.05
+    assert foreign["unasked"] > 0.7
+
+
+@pytest.mark.parametrize(("word", "request_", "right", "wrong"), [
+    ("high", Request("dog", attributes=("high",)), [Event("dog", 0, 0.3, {"pitch": 0.9})],
+     [Event("dog", 0, 0.3, {"pitch": 0.5})]),
+    ("faint", Request("rain", attributes=("faint",)), [Event("rain", 0, 1, {"level": 0.1})],
+     [Event("rain", 0, 1, {"level": 0.4})]),
+    ("long", Request("rain", attributes=("long",)), [Event("rain", 0, 2)], [Event("rain", 0, 1.5)]),
+    ("short", Request("rain", attributes=("short",)), [Event("rain", 0, 0.7)], [Event("rain", 0, 1)]),
+    ("fast", Request("dog", 2, ("fast",)), [Event("dog", 0, 0.3), Event("dog", 0.35, 0.6)],
+     [Event("dog", 0, 0.3), Event("dog", 0.5, 0.8)]),
+    ("slow", Request("dog", 2, ("slow",)), [Event("dog", 0, 0.3), Event("dog", 0.8, 1.1)],
+     [Event("dog", 0, 0.3), Event("dog", 0.5, 0.8)]),
+])
+def test_attributes_are_heard_or_not(word, request_, right, wrong):
+    asked = Structure((request_,))
+    assert score(right, asked).attributes == (1, 1)
+    assert score(wrong, asked).attributes == score([], asked).attributes == (0, 1)
+    assert score(right, asked).exact == (1, 1)
+    assert score(wrong, asked).exact == (0, 1)
+
+
+def test_a_second_is_missed_by_so_much():
+    asked = Structure((Request("dog", at=2),))
+    assert score(events(("dog", 1.75, 2)), asked).onset_error == (0.25, 1)
+    assert score(events(("cat", 1.75, 2)), asked).onset_error == (0, 0)
+    assert score(events(("dog", 1.75, 2), ("cat", 2, 3)), asked).unasked == (1, 2)
 
 
 def test_a_summary_adds_clips_up():
-    scores = [score(events(BARK, RAIN), THEN), score(events(("horn", 0, 1)), Structure("alone", ("cat",)))]
+    scores = [score(events(BARK, RAIN), THEN), score(events(("horn", 0, 1)), Structure((Request("cat"),)))]
     summary = summarise(scores)
     assert summary["precision"] == summary["recall"] == summary["f1"] == pytest.approx(2 / 3)
     assert summary["order"] == 1.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from diffsound.mel import MelSettings
-from diffsound.scenes import SceneDataModule, SceneDataset, Structure, make_scene
+from diffsound.scenes import SceneDataModule, SceneDataset, Structure, World, make_scene
+from diffsound.scenes.world import combinations, is_held_out
 
 
 def module(num_workers: int = 0) -> SceneDataModule:
@@ -18,14 +20,13 @@ def module(num_workers: int = 0) -> SceneDataModule:
 
 def test_an_item_is_the_scene_of_its_index():
     item = SceneDataset(5, num_samples=44100, seed=7)[3]
-    scene = make_scene(7, 3, 44100)
+    scene = make_scene(7, 3, 44100, part="seen")
     assert torch.equal(item["waveform"], torch.from_numpy(scene.waveform))
     assert (item["id"], item["text"]) == ("scene-7-3", scene.caption)
     assert item["text"] in item["captions"]
     assert set(item["labels"]) == set(scene.structure.names)
-    assert Structure(**item["structure"]) == scene.structure
-    assert json.loads(json.dumps(item["timeline"]))[0] == {
-        "name": scene.events[0].name, "onset": scene.events[0].onset, "offset": scene.events[0].offset}
+    assert Structure.from_dict(item["structure"]) == scene.structure
+    assert json.loads(json.dumps(item["timeline"]))[0] == asdict(scene.events[0])
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -38,7 +39,7 @@ def test_predict_serves_train_then_val_then_test_in_order(num_workers):
     assert torch.equal(torch.cat([batch["waveform"] for batch in batches]),
                        torch.stack([item["waveform"] for item in expected]))
     assert batches[0]["waveform"].shape == (4, 160 * 256)
-    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "structure"):
+    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "structure", "combination"):
         assert isinstance(batches[0][key], list)
         assert len(batches[0][key]) == 4
 
@@ -77,6 +78,19 @@ def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
     loader = kept.train_dataloader()
     for _ in range(2):
         waves = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
-        assert all(torch.equal(waves[f"scene-7-{i}"], torch.from_numpy(make_scene(7, i, 160 * 256).waveform))
+        assert all(torch.equal(waves[f"scene-7-{i}"], torch.from_numpy(make_scene(7, i, 160 * 256, part="seen").waveform))
                    for i in range(10))
     assert sorted(made) == list(range(10))
+
+
+def test_training_shows_no_held_out_combination_and_every_second_other_scene_does():
+    data = SceneDataModule(MelSettings(), frames=336, num_train=300, num_val=40, num_test=40,
+                           world=World(attributes=0.5))
+    shown = {one for i in range(300) for one in combinations(Structure.from_dict(data.train[i]["structure"]))}
+    for other in (data.val, data.test):
+        for i in range(40):
+            item = other[i]
+            new = is_held_out(Structure.from_dict(item["structure"]))
+            assert new == (item["combination"] == "held out") == (i % 2 == 1)
+            if new:
+                assert set(combinations(Structure.from_dict(item["structure"]))) - shown

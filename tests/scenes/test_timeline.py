@@ -7,11 +7,14 @@ import hashlib
 import numpy as np
 import pytest
 
-from diffsound.scenes import MOMENTARY, SOUNDS, Structure, draw_structure, make_scene, render
-from diffsound.scenes.structure import KINDS
+from diffsound.evaluation.order import is_so
+from diffsound.scenes import MOMENTARY, SOUNDS, Request, Structure, World, make_scene, render
+from diffsound.scenes.world import DRAW, KINDS
 
 RATE = 22050
+FULL_WORLD = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=True)
 SCENES = [make_scene(0, index) for index in range(150)]
+FULL = [make_scene(0, index, world=FULL_WORLD) for index in range(150)]
 
 
 def digest(index: int) -> str:
@@ -40,32 +43,43 @@ def test_sound_is_within_its_events_and_silence_is_outside(scene):
     assert not scene.waveform[~heard].any()
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.caption)
+@pytest.mark.parametrize("scene", SCENES + FULL, ids=lambda scene: scene.caption)
 def test_timeline_is_what_the_structure_says(scene):
     structure = scene.structure
     times = {name: [event for event in scene.events if event.name == name] for name in structure.names}
-    assert [len(events) for events in times.values()] == list(structure.counts)
+    assert [len(events) for events in times.values()] == [request.count for request in structure.requests]
     assert sum(map(len, times.values())) == len(scene.events)
     assert list(scene.events) == sorted(scene.events, key=lambda event: event.onset)
     for events in times.values():  # repetitions do not touch
-        assert all(later.onset - earlier.offset > 0.05 for earlier, later in zip(events, events[1:], strict=False))
+        assert all(later.onset - earlier.offset > 0.02 for earlier, later in zip(events, events[1:], strict=False))
     for event in scene.events:
         assert 0 < event.onset < event.offset < len(scene.waveform) / RATE
         assert event.offset - event.onset > 0.15
-    if structure.relation == "then":
-        for earlier, later in zip(structure.names, structure.names[1:], strict=False):
-            assert times[earlier][-1].offset < times[later][0].onset
-    if structure.relation == "while":
-        (background,), foreground = times[structure.names[1]], times[structure.names[0]]
-        assert all(background.onset < event.onset and event.offset < background.offset for event in foreground)
+    for earlier, later in zip(structure.events, structure.events[1:], strict=False):
+        assert times[earlier.name][-1].offset < times[later.name][0].onset
+    if structure.background:
+        background, = times[structure.background.name]
+        assert all(background.onset < event.onset and event.offset < background.offset
+                   for request in structure.events for event in times[request.name])
+    for request in structure.requests:
+        assert request.at is None or times[request.name][0].onset == pytest.approx(request.at, abs=1e-3)
+        assert all(is_so(word, request, times[request.name]) for word in request.attributes), request
 
 
 def test_every_class_and_every_kind_of_structure_appears():
-    structures = [draw_structure(np.random.default_rng(seed)) for seed in range(600)]
+    structures = [World().draw(np.random.default_rng(seed)) for seed in range(900)]
     assert {name for structure in structures for name in structure.names} == set(SOUNDS)
     found = [structure.kind for structure in structures]
     for kind, share in KINDS.items():
         assert abs(found.count(kind) / len(found) - share) < 0.06
+    full = {FULL_WORLD.draw(np.random.default_rng(seed)).kind for seed in range(300)}
+    assert full == set(FULL_WORLD.kinds) == set(DRAW)
+
+
+def test_a_world_has_its_own_classes_alone():
+    names = ("dog", "cat", "horn", "bell", "rain", "wind", "fire", "engine")
+    structures = [World(names).draw(np.random.default_rng(seed)) for seed in range(100)]
+    assert {name for structure in structures for name in structure.names} == set(names)
 
 
 @pytest.mark.parametrize(("num_samples", "sample_rate"),
@@ -85,7 +99,7 @@ def test_a_clip_too_short_for_events_is_refused():
 
 
 def test_one_structure_has_many_true_renderings_of_one_sentence():
-    structure = Structure("then", ("dog", "rain"), (2, 1))
+    structure = Structure((Request("dog", 2), Request("rain")))
     scenes = [render(structure, np.random.default_rng(seed), caption="two barks, then rain") for seed in range(5)]
     assert {scene.caption for scene in scenes} == {"two barks, then rain"}
     assert len({scene.waveform.tobytes() for scene in scenes}) == 5
@@ -94,27 +108,35 @@ def test_one_structure_has_many_true_renderings_of_one_sentence():
 
 
 def test_every_structure_fits_the_default_clip():
-    busiest = [Structure("alone", ("bell",), (4,)), Structure("while", ("cat", "wave"), (4, 1)),
-               Structure("then", ("rain", "thunder", "wind")), Structure("then", ("cat", "bell", "siren"), (4, 4, 1))]
+    busiest = [Structure((Request("bell", 4),)), Structure((Request("cat", 4),), Request("wave")),
+               Structure((Request("rain"), Request("thunder"), Request("wind"))),
+               Structure((Request("cat", 4), Request("bell", 4), Request("siren"))),
+               Structure((Request("cat"), Request("bell"), Request("siren")), Request("rain"))]
     for structure in busiest:
         for seed in range(20):
             scene = render(structure, np.random.default_rng(seed))
-            assert len(scene.events) == sum(structure.counts)
+            assert len(scene.events) == sum(request.count for request in structure.requests)
             assert scene.events[-1].offset < 86016 / RATE
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("alone", ("unicorn",)), "no sound is called 'unicorn'"),
-    (("then", ("dog",)), "relation 'then'"),
-    (("then", ("dog", "dog")), "relation 'then'"),
-    (("beside", ("dog", "cat")), "relation 'beside'"),
-    (("while", ("rain", "dog")), "expected a momentary sound while a sustained one"),
-    (("alone", ("dog",), (5,)), "from 1 to"),
-    (("alone", ("rain",), (2,)), "from 1 to"),
-    (("then", ("dog", "cat"), (1,)), "one for each sound"),
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: Request("unicorn"), "no sound is called 'unicorn'"),
+    (lambda: Request("dog", 5), "count of dog is 5, expected 1 to 4"),
+    (lambda: Request("rain", 2), "count of rain is 2, expected 1 to 1"),
+    (lambda: Request("rain", attributes=("high",)), r"rain \(1\) cannot be high: expected among faint, loud"),
+    (lambda: Request("dog", attributes=("huge",)), "dog .* cannot be huge"),
+    (lambda: Request("dog", attributes=("high", "low")), "asked to be high and low"),
+    (lambda: Request("dog", at=0), "at second 0"),
+    (lambda: Structure(()), "a scene of nothing"),
+    (lambda: Structure((Request("dog"), Request("dog"))), "a scene of dog, dog: expected one to 4 different"),
+    (lambda: Structure((Request("rain"),), Request("dog")), "'dog' in the background: expected a sustained"),
+    (lambda: Structure((Request("dog"),), Request("rain", attributes=("loud",))), "background rain with a level"),
+    (lambda: Structure((Request("dog", at=1), Request("cat"))), "expected a second of one event alone"),
+    (lambda: World(("dog", "rain")), "world.classes has 1 momentary sounds"),
+    (lambda: World(kinds={"many": 1}), r"world.kinds holds \['many'\]"),
+    (lambda: World(attributes=2), "world.attributes is 2"),
+    (lambda: render(Structure((Request("dog", at=3),)), np.random.default_rng(0), 44100), "raise frames"),
 ])
-def test_impossible_structures_are_refused(arguments, message):
+def test_impossible_structures_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
-        Structure(*arguments)
-
-
+        make()
