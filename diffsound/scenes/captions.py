@@ -87,7 +87,7 @@ def phrases() -> Iterator[str]:
         yield from (form for unit in words.units for form in (_with_article(unit), plural(unit)))
     for table in (CLAUSE_TEMPLATES, NOUN_TEMPLATES, NUMBERS, TIMES, ADVERBS, ADJECTIVES):
         yield from (text for texts in table.values() for text in texts)
-    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_BESIDE, *AT, "second", "seconds")
+    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_BESIDE, *AT, "second", "seconds", "1")
 
 
 def all_words() -> list[str]:

@@ -20,11 +20,11 @@ STEMS = {
     "alarm_clock": r"(beeping )?(alarm clock|clock alarm)( beep\w*)?", "helicopter": "helicopter", "kettle": r"kettle( whist\w+)?|whistling kettle",
     "train": r"steam (train|engine)|train|locomotive", "vacuum_cleaner": r"vacuum\w*( cleaner)?( hum\w*)?", "shatter":
     r"shatter\w*|glass (break\w*|crash\w*)|breaking glass|bottle", "doorbell": r"door ?(bell|chime)\w*|ding dong",
-    "telephone": r"telephone|phone (?!notif)", "ping": "notification|ping|message", "robot": "robot|computer|bleep",
+    "telephone": r"telephone|phone (?!notif)", "ping": r"notification|\bping(s|ing)?\b|message", "robot": "robot|computer|bleep",
     "crow": r"\bcaw|raven", "rooster": "rooster|cockerel|cock crow", "beep": r"beep\w*", "bell": "bell",
-    "whistle": "whistle|referee", "horn": r"honk|horn", "slam": "slam", "creak": "creak|squeak|hinge", "knock": "knock",
+    "whistle": r"whistle( blasts?)?|referee", "horn": r"honk|horn( blasts?)?", "slam": "slam", "creak": "creak|squeak|hinge", "knock": "knock",
     "drum": "drum", "glass": "clink", "dog": "dog|bark|puppy", "cat": r"meow", "bird": "chirp|tweet", "duck": "duck|quack|mallard",
-    "cow": r"\bcow\b|moo|cattle", "sheep": "sheep|bleat|lamb", "frog": "frog|croak|toad|ribbit", "crickets": "cricket",
+    "cow": r"\bcow\b|moo|calf", "sheep": "sheep|bleat|lamb", "frog": "frog|croak|toad|ribbit", "crickets": "cricket",
     "buzzer": r"buzzer|\bbuzz\b|(two|three|four|[1-4]|\w+) buzzes$", "bee": r"\bbee\b|\bfly\b|insect", "owl": r"\bowl|hoot",
     "siren": "siren", "gong": "gong", "coin": r"\bcoin|jingl", "drip": r"drip|water drop|drop of water", "splash": "splash|into water",
     "bubbles": r"bubbl|boil", "stream": "stream|brook|creek", "rain": r"\brain|it rains", "wind": r"\bwind\b|gale", "wave": r"\bwave|surf",
@@ -40,7 +40,7 @@ BREAKS = "|".join([", and finally ", ", and then ", ", and next ", ", and afterw
                    ", and before that ", ", then ", ", next ", " and then ", ", followed by ", " followed by ", " preceded by ", " following ", ", with ", " before ", " after ",
                    " while ", " as ", " with ", " over the sound of ", " against a background of ", " during ", " amid ",
                    " over ", " in the background and ", " and ", ", "])
-SECOND = re.compile(r"(starting )?at second \d|(at the )?\w+ second mark|(at |after )?(one|two|three|\d) seconds? (in(to it)?|from the start)|at (one|two|three|\d) seconds?|\w+ seconds? into it")
+SECOND = re.compile(r"(starting )?at second (one|two|three|\d)|(at the )?\w+ second mark|(at |after )?(one|two|three|\d) seconds? (in(to it)?|from the start)|at (one|two|three|\d) seconds?|\w+ seconds? into it")
 
 
 def names_in(text: str) -> list[str]:
@@ -138,4 +138,4 @@ def test_the_vocabulary_covers_every_caption():
     vocabulary = set(all_words())
     assert {word for text, _ in CAPTIONS for word in re.findall(r"\w+", text)} <= vocabulary
     assert len(vocabulary) < 500
-    assert not vocabulary & {"0", "1", "s"}
+    assert not vocabulary & {"0", "s"}

@@ -58,7 +58,7 @@ def duck(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.6, 0.8), pitch=(95, 190), words=Words(
-    ("a cow moos", "a cow lets out a moo", "cattle low"), ("a cow mooing", "cow mooing", "cattle lowing"),
+    ("a cow moos", "a cow lets out a moo", "a calf moos"), ("a cow mooing", "cow mooing", "a calf mooing"),
     ("a mooing cow", "the moo of a cow"), ("moo", "cow moo")))
 def cow(rng: Generator, t: Array, pitch: float) -> Array:
     """A moo: a low voice that swells out of closed lips and sags at the end."""

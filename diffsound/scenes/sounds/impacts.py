@@ -35,7 +35,7 @@ def drum(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.3, 0.45), pitch=(1500, 3200), words=Words(
-    ("a glass clinks", "glass clinks", "two glasses clink"), ("a glass clinking", "glass clinking", "two glasses clinking"),
+    ("a glass clinks", "glass clinks", "glasses clink"), ("a glass clinking", "glass clinking", "glasses clinking"),
     ("a clinking glass",), ("glass clink", "clink")))
 def glass(rng: Generator, t: Array, pitch: float) -> Array:
     """Two glasses that clink: thin, high partials, far from harmonic, that ring out."""
@@ -48,7 +48,7 @@ def glass(rng: Generator, t: Array, pitch: float) -> Array:
 @sound(momentary=True, seconds=(0.6, 0.85), words=Words(
     ("glass breaks", "a window shatters", "a bottle is smashed"),
     ("glass breaking", "a window shattering", "a bottle being smashed"),
-    ("breaking glass", "a shattering window"), ("glass crash")))
+    ("breaking glass", "a shattering window"), ("glass crash",)))
 def shatter(rng: Generator, t: Array) -> Array:
     """Breaking glass: a crash of noise, then shards that tinkle down."""
     crash = noise(rng, t, 1500, 9000) * fade(t, 0.05)
