@@ -57,7 +57,8 @@ NOTES = """\
 `bound` is in nats a token; `accuracy` of the diffusion decoders is on corrupted tokens at all t, of the baseline on the
 next token after true ones: they are not to be compared.
 `distance` is the Frechet distance of mel statistics to real clips of the same texts; of other real clips it is {floor}.
-`seconds` is for the tokens of one clip in the quickest of the batches of {batch}, `trained` the seconds of training, start-up included."""
+`seconds` is for the tokens of one clip in the quickest of the batches of {batch}, `trained` the seconds of training,
+start-up included."""
 
 
 def main(args: list[str]) -> None:
@@ -220,7 +221,8 @@ class Ablation:
         lines: dict[str, list[dict]] = {}
         for row in self.rows.values():
             lines.setdefault(f"{row['decoder']}, {row['sampler']}" if "sampler" in row else "", []).append(row)
-        colours = {name: f"C{i}" for i, name in enumerate(SAMPLERS)}
+        names = dict.fromkeys(row["sampler"] for row in self.rows.values() if "sampler" in row)
+        colours = {name: f"C{i}" for i, name in enumerate(names)}
         styles = dict(zip(MATRICES, ("-", "--", ":"), strict=True))
         for label, rows in lines.items():
             if label:
