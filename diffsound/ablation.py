@@ -57,7 +57,8 @@ NOTES = """\
 `bound` is in nats a token; `accuracy` of the diffusion decoders is on corrupted tokens at all t, of the baseline on the
 next token after true ones: they are not to be compared.
 `distance` is the Frechet distance of mel statistics to real clips of the same texts; of other real clips it is {floor}.
-`seconds` is for the tokens of one clip in batches of {batch}, `trained` the seconds of training, start-up included."""
+`seconds` is for the tokens of one clip in the quickest of the batches of {batch}, `trained` the seconds of training,
+start-up included."""
 
 
 def main(args: list[str]) -> None:
@@ -71,7 +72,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--recipe", type=Path, required=True, help="names codec, data, denoiser and sampler")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), help="folder of all results")
     parser.add_argument("--seeds", type=int, default=3, help="how many times each decoder is trained")
-    parser.add_argument("--steps", type=int, default=900, help="of training each decoder")
+    parser.add_argument("--steps", type=int, default=750, help="of training each decoder")
     parser.add_argument("--clips", type=int, default=96, help="made by each decoder and sampler")
     options, extra = parser.parse_known_args(args)
     for name in ("seeds", "steps", "clips"):
@@ -188,7 +189,7 @@ class Ablation:
             if self.judge is not None:
                 heard = self.judge.listen_to_mel(mels[-1])
                 scores += [score(*one) for one in zip(heard, self.structures[first:first + BATCH], strict=True)]
-        result = {"steps": len(calls) or module.rows * self.columns, "seconds": statistics.median(seconds),
+        result = {"steps": len(calls) or module.rows * self.columns, "seconds": min(seconds),  # the least disturbed
                   "distance": frechet_distance(_statistics(torch.cat(mels)), self.true)}
         return result | (_with_intervals(scores) if scores else {})
 
@@ -220,10 +221,14 @@ class Ablation:
         lines: dict[str, list[dict]] = {}
         for row in self.rows.values():
             lines.setdefault(f"{row['decoder']}, {row['sampler']}" if "sampler" in row else "", []).append(row)
+        names = dict.fromkeys(row["sampler"] for row in self.rows.values() if "sampler" in row)
+        colours = {name: f"C{i}" for i, name in enumerate(names)}
+        styles = dict(zip(MATRICES, ("-", "--", ":"), strict=True))
         for label, rows in lines.items():
             if label:
                 rows = sorted(rows, key=lambda row: row["seconds"])
-                axes.plot([row["seconds"] for row in rows], [row[quality] for row in rows], "o-", label=label)
+                axes.plot([row["seconds"] for row in rows], [row[quality] for row in rows], label=label, marker="o",
+                          color=colours[rows[0]["sampler"]], linestyle=styles[rows[0]["decoder"]])
         baseline = [row for row in lines.get("", []) if row["decoder"] == AUTOREGRESSIVE and row["seed"] == 0]
         for row in baseline:
             axes.plot(row["seconds"], row[quality], "k*", markersize=12, label=AUTOREGRESSIVE)

@@ -55,7 +55,8 @@ def _essence(message: str) -> str:
     noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'", "Given value",
              "Problem with given")
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    return ": ".join(line.rstrip(":") for line in lines if line and not line.startswith(noise))
+    lines = [line.rstrip(":") for line in lines if line and not line.startswith(noise)]
+    return ": ".join([line for line in lines if not line.startswith("Import path")] or lines)  # of another choice
 
 
 class RecipeParser(LightningArgumentParser):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffsound.recipe import run
+from diffsound.recipe import _essence, run
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -92,6 +92,12 @@ def test_a_mistake_is_named_in_one_line(arguments, message, capsys):
         run("fit", ["--config", str(ROOT / "recipes/scenes.yaml"), "--config",
                     str(ROOT / "configs/stage/diffusion.yaml"), *arguments])
     assert "usage:" not in str(error.value)
+
+
+def test_what_other_choices_would_need_is_left_out():
+    message = "Does not validate against any of the Union subtypes\nErrors:\n- top_r is 1.5\n- Import path A is not B"
+    assert _essence(message) == "top_r is 1.5"
+    assert _essence("Import path A is not B") == "Import path A is not B"
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

@@ -220,14 +220,18 @@ def test_ctrl_c_keeps_a_whole_checkpoint(command, trained, tmp_path):
         [sys.executable, "-c", script, "fit", "--config", str(ROOT / "recipes/scenes.yaml"), "--config",
          str(ROOT / "configs/stage/diffusion.yaml"), "--config", str(tiny), "--runs", str(command.folder.parent),
          "--stage", "stopped", "--train.diffusion.max_steps", "100000"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
     events = command.folder / "stopped"
     deadline = time.monotonic() + 120
     while not list(events.glob("events*")) and time.monotonic() < deadline:
         time.sleep(0.5)
     time.sleep(3)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=240)[0]
+    try:
+        output = process.communicate(timeout=240)[0]
+    finally:
+        process.kill()
     assert process.returncode != 0
     assert "Traceback" not in output
     assert torch.load(events / "last.ckpt", weights_only=True)["global_step"] > 0
