@@ -1,4 +1,4 @@
-"""Did the sound do what the caption said: which events, in which order, how many, how? Exact answers from a timeline."""
+"""Did the sound do what the caption said: which events, in which order, how many, how? Exact, from a timeline."""
 
 from __future__ import annotations
 

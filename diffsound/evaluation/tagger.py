@@ -179,7 +179,7 @@ class EventTagger(Checkpointed, LightningModule):
 
 def timeline(sounds: Tensor, begins: Tensor, manner: Tensor, classes: list[str], frame_seconds: float,
              threshold: float = 0.5) -> list[Event]:
-    """Probabilities (classes, frames) of "sounds" and "begins", and positions (4, classes, frames), to events, by onset.
+    """Probabilities (classes, frames) of "sounds" and "begins", and positions (4, classes, frames), to events by onset.
 
     A sustained class is one event from its first to its last active frame, unless it pauses. A momentary one is cut
     into repetitions where it begins anew.

@@ -40,7 +40,8 @@ NOUN_TEMPLATES: dict[tuple[str, int], Phrases] = {
 CLAUSE_OVER: Phrases = ("{0} while {b}", "{0} as {b}", "while {b}, {0}", "as {b}, {0}")
 NOUN_OVER: Phrases = ("{0} with {b} in the background", "{0} over the sound of {b}", "{0} against a background of {b}",
                       "over {b}, {0}", "{b} in the background and {0}", "with {b} behind it, {0}")
-NOUN_BESIDE: Phrases = ("{0} and {b} at the same time", "{b} and {0} at the same time", "{0} during {b}", "{0} amid {b}")
+NOUN_BESIDE: Phrases = ("{0} and {b} at the same time", "{b} and {0} at the same time", "{0} during {b}",
+                        "{0} amid {b}")
 AT: Phrases = ("at second {n}, {0}", "{0} at second {n}", "{0} {n} {s} in", "{n} {s} in, {0}", "at {n} {s}, {0}",
                "{0} at the {n} second mark", "{0} {n} {s} from the start", "{n} {s} from the start, {0}",
                "starting at second {n}, {0}", "{0}, {n} {s} into it")
@@ -49,7 +50,8 @@ TIMES: dict[int, Phrases] = {1: ("once", "one time"), 2: ("twice", "two times", 
                              3: ("three times", "3 times", "three times in a row", "thrice"),
                              4: ("four times", "4 times", "four times in a row")}
 ADVERBS: dict[str, Phrases] = {
-    "high": ("at a high pitch", "in a high tone", "high up"), "low": ("at a low pitch", "in a low tone", "in a deep tone"),
+    "high": ("at a high pitch", "in a high tone", "high up"),
+    "low": ("at a low pitch", "in a low tone", "in a deep tone"),
     "fast": ("quickly", "rapidly", "at a fast pace"), "slow": ("slowly", "at a slow pace", "unhurriedly"),
     "loud": ("loudly", "at high volume", "very loudly"), "faint": ("faintly", "quietly", "softly"),
     "far": ("in the distance", "far away", "a long way off"), "near": ("close by", "nearby", "up close"),
@@ -57,7 +59,8 @@ ADVERBS: dict[str, Phrases] = {
 }
 ADJECTIVES: dict[str, Phrases] = {
     "high": ("high", "shrill"), "low": ("low", "deep"), "fast": ("quick", "rapid", "fast"), "slow": ("slow",),
-    "loud": ("loud", "noisy"), "faint": ("faint", "quiet", "soft"), "far": ("distant", "faraway"), "near": ("nearby", "close"),
+    "loud": ("loud", "noisy"), "faint": ("faint", "quiet", "soft"), "far": ("distant", "faraway"),
+    "near": ("nearby", "close"),
 }
 SAY_ONCE = 0.15  # how often a count of one is spelt out
 
@@ -75,7 +78,8 @@ def caption(structure: Structure, rng: Generator) -> str:
         text = _at(text, structure.events[0].at, rng)
     if structure.background is None:
         return text
-    over = CLAUSE_OVER if clausal else NOUN_OVER if len(parts) > 1 or structure.events[0].at else (*NOUN_OVER, *NOUN_BESIDE)
+    plain = len(parts) == 1 and structure.events[0].at is None
+    over = CLAUSE_OVER if clausal else (*NOUN_OVER, *NOUN_BESIDE) if plain else NOUN_OVER
     return _pick(over, rng).format(text, b=phrase(structure.background, rng))
 
 

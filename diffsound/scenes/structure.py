@@ -39,7 +39,8 @@ class Request:
         axes = [SAID[word][0] if word in SAID else word for word in self.attributes]
         if unfit := [word for word, axis in zip(self.attributes, axes, strict=True) if axis not in self.axes]:
             fit = [word for axis in self.axes for word in AXES[axis]]
-            raise ValueError(f"{self.name} ({self.count}) cannot be {', '.join(unfit)}: expected among {', '.join(fit)}")
+            raise ValueError(f"{self.name} ({self.count}) cannot be {', '.join(unfit)}: expected "
+                             f"among {', '.join(fit)}")
         if len(set(axes)) < len(axes):
             raise ValueError(f"{self.name} is asked to be {' and '.join(self.attributes)}: expected one of each pair")
         if self.at is not None and not self.at > 0:
@@ -78,8 +79,8 @@ class Structure:
         if self.background is not None:
             said = {SAID[word][0] for word in self.background.attributes} & {"level", "distance", "length"}
             if said or self.background.at is not None:
-                raise ValueError(f"background {self.background.name} with a {' and '.join(said) or 'second'} of its own: "
-                                 "expected none, it is under everything, all the time")
+                raise ValueError(f"background {self.background.name} with a {' and '.join(said) or 'second'} of "
+                                 "its own: expected none, it is under everything, all the time")
         if len(self.events) > 1 and any(request.at is not None for request in self.events):
             raise ValueError(f"{', '.join(names)}: expected a second of one event alone, order tells the rest")
 

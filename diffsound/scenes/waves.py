@@ -63,6 +63,11 @@ def voice(pitch: Array, t: Array, num_harmonics: int, *peaks: tuple[Array | floa
     return wave
 
 
+def smallness(pitch: float, usual: float) -> float:
+    """How much higher the resonances of a throat are whose voice has `pitch` and not the `usual` one, both in Hz."""
+    return (pitch / usual) ** 0.6  # small animals have short throats, but less so than high voices
+
+
 def ring(t: Array, frequencies: Array, decays: Array, amplitudes: Array) -> Array:
     """A struck body: partials at `frequencies` (K,) Hz that die away with time constants `decays` (K,) in seconds."""
     return sum(np.float32(a) * fade(t, decay) * tone(cycles(f, t))

@@ -56,7 +56,8 @@ def test_close_repetitions_are_cut_where_they_begin_anew():
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
 def test_it_learns_a_few_scenes_by_heart_and_keeps_them_in_a_checkpoint(tmp_path):
     scenes = [SceneDataset(6, num_samples=44100, seed=1)[i] for i in range(6)]
-    tagger = EventTagger(MEL, channels=32, blocks=1, mix=0, roughen=0, learning_rate=1e-2, warmup_steps=5)
+    tagger = EventTagger(MEL, channels=32, blocks=1, mix=0, roughen=0, learning_rate=1e-2, warmup_steps=5,
+                         classes=sorted({event["name"] for scene in scenes for event in scene["timeline"]}))
     loader = DataLoader(scenes, batch_size=6, collate_fn=collate)
     trainer = Trainer(max_steps=60, accelerator="cpu", logger=False, enable_checkpointing=False,
                       enable_progress_bar=False, enable_model_summary=False)

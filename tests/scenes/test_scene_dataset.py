@@ -78,7 +78,8 @@ def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
     loader = kept.train_dataloader()
     for _ in range(2):
         waves = {name: wave for batch in loader for name, wave in zip(batch["id"], batch["waveform"], strict=True)}
-        assert all(torch.equal(waves[f"scene-7-{i}"], torch.from_numpy(make_scene(7, i, 160 * 256, part="seen").waveform))
+        assert all(torch.equal(waves[f"scene-7-{i}"],
+                               torch.from_numpy(make_scene(7, i, 160 * 256, part="seen").waveform))
                    for i in range(10))
     assert sorted(made) == list(range(10))
 

@@ -73,21 +73,22 @@ def test_high_is_higher_than_low(name):
         samples = synthesise(name, np.random.default_rng(0), SOUNDS[name].seconds[1], RATE, {"pitch": position})
         power = np.abs(np.fft.rfft(samples)) ** 2
         frequency = np.fft.rfftfreq(len(samples), 1 / RATE)
-        return np.exp((power * np.log(frequency + 1)).sum() / power.sum()), frequency[np.cumsum(power).searchsorted(0.2 * power.sum())]
+        centre = np.exp((power * np.log(frequency + 1)).sum() / power.sum())
+        return centre, frequency[np.cumsum(power).searchsorted(0.2 * power.sum())]
 
     assert max(high / low for low, high in zip(lines(0.05), lines(0.95), strict=True)) > 1.15
 
 
 @pytest.mark.parametrize("name", [name for name in SOUNDS if SOUNDS[name].rate])
 def test_fast_has_more_turns_than_slow(name):
-    def turns(position: float) -> float:
-        """Mean frequency of the loudness of four wide bands, below 40 Hz."""
+    """The loudness of eight wide bands turns faster below 40 Hz: on average, or in its strongest line."""
+    def turns(position: float) -> tuple[float, float]:
         samples = synthesise(name, np.random.default_rng(0), 2.4, RATE, {"rate": position})
         mel = LogMel(MelSettings())(torch.from_numpy(samples)[None])[0]
         bands = torch.nn.functional.adaptive_avg_pool1d(mel.T[None], 8)[0].T
-        spectrum = np.abs(np.fft.rfft((bands - bands.mean(1, keepdim=True)).numpy())[:, 1:]) ** 2
+        power = (np.abs(np.fft.rfft((bands - bands.mean(1, keepdim=True)).numpy())[:, 1:]) ** 2).sum(0)
         frequency = np.fft.rfftfreq(bands.shape[1], 256 / RATE)[1:]
         slow = frequency < 40
-        return (spectrum[:, slow] * frequency[slow]).sum() / spectrum[:, slow].sum()
+        return (power * frequency)[slow].sum() / power[slow].sum(), frequency[power.argmax()]
 
-    assert turns(0.95) > 1.1 * turns(0.05)
+    assert max(fast / slow for slow, fast in zip(turns(0.05), turns(0.95), strict=True)) > 1.1

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from diffsound.scenes.sounds.sound import Words, family
-from diffsound.scenes.waves import Array, arch, cycles, fade, harmonics, noise, ring, tone
+from diffsound.scenes.waves import Array, arch, cycles, fade, harmonics, hump, noise, ring, tone
 
 sound = family("alarms and bells")
 
@@ -43,14 +43,14 @@ def siren(rng: Generator, t: Array, pitch: float, rate: float) -> Array:
     return harmonics(cycles(sweep, t), [1, 0.5, 0.35, 0.15, 0.1]) * arch(t, 0.05, 0.08)
 
 
-@sound(momentary=False, seconds=(1.0, 2.4), pitch=(1500, 3000), rate=(1.5, 4.0), words=Words(
+@sound(momentary=False, seconds=(1.0, 2.4), pitch=(1500, 3000), rate=(1.2, 2.6), words=Words(
     ("an alarm clock goes off", "an alarm clock beeps", "a clock alarm sounds"),
     ("an alarm clock going off", "an alarm clock beeping", "a clock alarm sounding"),
     ("an alarm clock", "a beeping alarm clock")))
 def alarm_clock(rng: Generator, t: Array, pitch: float, rate: float) -> Array:
     """A digital alarm clock: four quick pips and a rest, over and over."""
     group, pip = cycles(rate / 2, t), cycles(rate * 4, t)
-    gate = (group < 0.5) * (pip < 0.55)
+    gate = (group < 0.5) * hump(pip / 0.6) ** 0.5
     return harmonics(cycles(pitch, t), [1, 0, 0.3, 0, 0.15]) * gate * arch(t, 0.004, 0.004)
 
 
@@ -71,7 +71,8 @@ def buzzer(rng: Generator, t: Array, pitch: float) -> Array:
 def telephone(rng: Generator, t: Array, pitch: float) -> Array:
     """An old telephone: a clapper between two small bells, about twenty strokes a second."""
     stroke = cycles(rng.uniform(18, 23), t)
-    bells = harmonics(cycles(pitch, t), [1, 0, 0.35]) + harmonics(cycles(pitch * rng.uniform(1.2, 1.28), t), [1, 0, 0.3])
+    bells = harmonics(cycles(pitch, t), [1, 0, 0.35]) + harmonics(cycles(pitch * rng.uniform(1.2, 1.28), t),
+                                                                  [1, 0, 0.3])
     return bells * (0.25 + np.exp(-4 * stroke)) * arch(t, 0.01, 0.08)
 
 

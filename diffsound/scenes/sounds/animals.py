@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from diffsound.scenes.sounds.sound import Words, family
-from diffsound.scenes.waves import Array, arch, bump, cycles, harmonics, noise, tone, voice
+from diffsound.scenes.waves import Array, arch, bump, cycles, harmonics, noise, smallness, tone, voice
 
 sound = family("animals")
 
@@ -31,7 +31,7 @@ def cat(rng: Generator, t: Array, pitch: float) -> Array:
     duration, lift = float(t[-1]), rng.uniform(0.35, 0.55)
     mouth = bump(t, 0.42 * duration, 0.2 * duration)
     sung = pitch * (1 + lift * bump(t, 0.36 * duration, 0.24 * duration))
-    throat = voice(sung, t, 9, (900 + 1500 * mouth, 500, 1.0), (sung, 200, 0.3))
+    throat = voice(sung, t, 9, (smallness(pitch, 565) * (900 + 1500 * mouth), 500, 1.0), (sung, 200, 0.3))
     return throat * (0.25 + mouth) * arch(t, 0.08, 0.15)
 
 
@@ -53,7 +53,8 @@ def bird(rng: Generator, t: Array, pitch: float) -> Array:
 def duck(rng: Generator, t: Array, pitch: float) -> Array:
     """A quack: a low buzzing voice squeezed through a narrow, nasal bill."""
     buzz = np.float32(pitch) * (1.12 - 0.25 * t / t[-1])
-    bill = voice(buzz, t, 20, (rng.uniform(1100, 1350), 220, 1.0), (rng.uniform(2500, 2900), 350, 0.6))
+    small = smallness(pitch, 210)
+    bill = voice(buzz, t, 20, (small * rng.uniform(1100, 1350), 220, 1.0), (small * rng.uniform(2500, 2900), 350, 0.6))
     return bill * (1 + 0.3 * tone(cycles(buzz / 2, t))) * arch(t, 0.02, 0.09)
 
 
@@ -62,10 +63,10 @@ def duck(rng: Generator, t: Array, pitch: float) -> Array:
     ("a mooing cow", "the moo of a cow"), ("moo", "cow moo")))
 def cow(rng: Generator, t: Array, pitch: float) -> Array:
     """A moo: a low voice that swells out of closed lips and sags at the end."""
-    duration = float(t[-1])
+    small, duration = smallness(pitch, 135), float(t[-1])
     opening = bump(t, 0.55 * duration, 0.25 * duration)
     sung = pitch * (0.9 + 0.25 * opening)
-    throat = voice(sung, t, 16, (260 + 330 * opening, 160, 1.0), (rng.uniform(800, 1000), 250, 0.4))
+    throat = voice(sung, t, 16, (small * (260 + 330 * opening), 160, 1.0), (small * rng.uniform(800, 1000), 250, 0.4))
     return throat * (0.3 + opening) * arch(t, 0.1, 0.15)
 
 
@@ -77,12 +78,14 @@ def sheep(rng: Generator, t: Array, pitch: float) -> Array:
     """A bleat: a nasal voice that trembles in pitch and strength about nine times a second."""
     tremble = tone(cycles(rng.uniform(8, 11), t))
     sung = pitch * (1 + 0.05 * tremble) * (1.05 - 0.15 * t / t[-1])
-    throat = voice(sung, t, 16, (rng.uniform(750, 900), 200, 1.0), (rng.uniform(1700, 2000), 300, 0.7))
+    small = smallness(pitch, 370)
+    throat = voice(sung, t, 16, (small * rng.uniform(750, 900), 200, 1.0), (small * rng.uniform(1700, 2000), 300, 0.7))
     return throat * (0.62 + 0.38 * tremble) * arch(t, 0.05, 0.12)
 
 
 @sound(momentary=True, seconds=(0.22, 0.35), pitch=(350, 900), words=Words(
-    ("a frog croaks", "a frog lets out a croak", "a toad croaks"), ("a frog croaking", "frog croaking", "a toad croaking"),
+    ("a frog croaks", "a frog lets out a croak", "a toad croaks"),
+    ("a frog croaking", "frog croaking", "a toad croaking"),
     ("a croaking frog", "the croak of a frog"), ("frog croak", "croak", "ribbit")))
 def frog(rng: Generator, t: Array, pitch: float) -> Array:
     """A croak: a resonance struck by quick pulses, quicker towards the end."""
@@ -92,7 +95,8 @@ def frog(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=False, seconds=(1.0, 2.4), pitch=(3800, 6400), rate=(2.2, 5.5), words=Words(
-    ("crickets chirr", "a cricket sings", "crickets sing"), ("crickets chirring", "a cricket singing", "crickets singing"),
+    ("crickets chirr", "a cricket sings", "crickets sing"),
+    ("crickets chirring", "a cricket singing", "crickets singing"),
     ("crickets", "singing crickets", "the song of crickets")))
 def crickets(rng: Generator, t: Array, pitch: float, rate: float) -> Array:
     """A cricket: a very high steady note in bursts of three or four pulses, over and over."""
@@ -103,7 +107,8 @@ def crickets(rng: Generator, t: Array, pitch: float, rate: float) -> Array:
 
 
 @sound(momentary=False, seconds=(1.0, 2.4), pitch=(140, 300), words=Words(
-    ("a bee buzzes", "a fly buzzes around", "an insect buzzes"), ("a bee buzzing", "a fly buzzing around", "an insect buzzing"),
+    ("a bee buzzes", "a fly buzzes around", "an insect buzzes"),
+    ("a bee buzzing", "a fly buzzing around", "an insect buzzing"),
     ("a buzzing bee", "a fly", "a buzzing insect")))
 def bee(rng: Generator, t: Array, pitch: float) -> Array:
     """A bee: a bright buzz whose pitch and strength wander as it flies about."""
@@ -125,14 +130,16 @@ def owl(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.65, 0.8), pitch=(420, 800), words=Words(
-    ("a rooster crows", "a cockerel crows", "a cock crows"), ("a rooster crowing", "a cockerel crowing", "rooster crowing"),
+    ("a rooster crows", "a cockerel crows", "a cock crows"),
+    ("a rooster crowing", "a cockerel crowing", "rooster crowing"),
     ("a crowing rooster", "the crow of a rooster"), ("rooster crow", "cockerel crow")))
 def rooster(rng: Generator, t: Array, pitch: float) -> Array:
     """A crow: three broken notes that climb, the last one long and falling."""
     x = t / t[-1]
     sung = pitch * np.interp(x, [0, 0.15, 0.2, 0.35, 0.4, 0.55, 1], [1, 1.1, 1.35, 1.45, 1.7, 1.75, 1.0])
     breaks = 1 - 0.9 * (bump(x, 0.18, 0.012) + bump(x, 0.38, 0.012))
-    throat = voice(sung, t, 10, (1500 * np.ones_like(t), 500, 1.0), (rng.uniform(2600, 3000), 500, 0.6))
+    small = smallness(pitch, 580)
+    throat = voice(sung, t, 10, (small * 1500, 500, 1.0), (small * rng.uniform(2600, 3000), 500, 0.6))
     return throat * breaks * arch(t, 0.03, 0.12)
 
 
@@ -142,7 +149,9 @@ def rooster(rng: Generator, t: Array, pitch: float) -> Array:
 def crow(rng: Generator, t: Array, pitch: float) -> Array:
     """A caw: a harsh rasp, half voice and half noise, that sags."""
     sung = pitch * (1.1 - 0.25 * t / t[-1]) * (1 + 0.06 * noise(rng, t, 40, 150))
-    rasp = noise(rng, t, 900, 2600) * (0.6 + 0.4 * tone(cycles(rng.uniform(70, 95), t)))
-    throat = voice(sung, t, 10, (rng.uniform(1200, 1500), 350, 1.0), (rng.uniform(2300, 2700), 400, 0.5))
+    small = smallness(pitch, 480)
+    rasp = noise(rng, t, small * 900, small * 2600) * (0.6 + 0.4 * tone(cycles(rng.uniform(70, 95), t)))
+    throat = voice(sung, t, 10, (small * rng.uniform(1200, 1500), 350, 1.0),
+                   (small * rng.uniform(2300, 2700), 400, 0.5))
     return (throat + 0.9 * rasp) * arch(t, 0.03, 0.1)
 

@@ -12,7 +12,8 @@ sound = family("electronic")
 
 
 @sound(momentary=True, seconds=(0.25, 0.4), pitch=(600, 1500), words=Words(
-    ("a machine beeps", "a device beeps", "a microwave beeps"), ("a machine beeping", "a device beeping", "a microwave beeping"),
+    ("a machine beeps", "a device beeps", "a microwave beeps"),
+    ("a machine beeping", "a device beeping", "a microwave beeping"),
     ("a beeping device", "a beeping microwave"), ("beep", "electronic beep")))
 def beep(rng: Generator, t: Array, pitch: float) -> Array:
     """A steady electronic tone that starts and stops at once."""
@@ -63,7 +64,8 @@ def robot(rng: Generator, t: Array, pitch: float, rate: float) -> Array:
     notes = pitch * 2 ** rng.uniform(-0.7, 0.9, number[-1] + 1)
     bleep = cycles(rate, t)
     gate = np.minimum(bleep * 20, 1) * np.clip((0.8 - bleep) * 20, 0, 1)
-    return (harmonics(cycles(notes[number], t), [1, 0, 1 / 3, 0, 1 / 5]) * gate).astype(np.float32) * arch(t, 0.005, 0.005)
+    return (harmonics(cycles(notes[number], t), [1, 0, 1 / 3, 0, 1 / 5]) * gate).astype(np.float32) * arch(t, 0.005,
+                                                                                                           0.005)
 
 
 @sound(momentary=True, seconds=(0.35, 0.5), pitch=(500, 1100), words=Words(

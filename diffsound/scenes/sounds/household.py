@@ -12,7 +12,8 @@ sound = family("household")
 
 
 @sound(momentary=False, seconds=(1.2, 2.4), rate=(2.4, 6.5), words=Words(
-    ("a clock ticks", "a clock goes tick tock", "a watch ticks"), ("a clock ticking", "clock ticking", "a watch ticking"),
+    ("a clock ticks", "a clock goes tick tock", "a watch ticks"),
+    ("a clock ticking", "clock ticking", "a watch ticking"),
     ("a ticking clock", "the ticking of a clock")))
 def clock(rng: Generator, t: Array, rate: float) -> Array:
     """A clock: dry ticks, every other one a little lower."""
@@ -34,7 +35,8 @@ def vacuum_cleaner(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.55, 0.8), pitch=(320, 750), words=Words(
-    ("a door creaks", "a hinge squeaks", "an old door creaks"), ("a door creaking", "a hinge squeaking", "an old door creaking"),
+    ("a door creaks", "a hinge squeaks", "an old door creaks"),
+    ("a door creaking", "a hinge squeaking", "an old door creaking"),
     ("a creaking door", "a squeaking hinge"), ("door creak", "creak", "squeak")))
 def creak(rng: Generator, t: Array, pitch: float) -> Array:
     """A hinge that sticks and slips: ever quicker, then slower pulses that ring through dry wood."""
@@ -75,7 +77,8 @@ def kettle(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.45, 0.65), pitch=(800, 1900), words=Words(
-    ("coins jingle", "someone drops a coin", "a coin falls"), ("coins jingling", "someone dropping a coin", "a coin falling"),
+    ("coins jingle", "someone drops a coin", "a coin falls"),
+    ("coins jingling", "someone dropping a coin", "a coin falling"),
     ("a falling coin", "jingling coins"), ("coin drop", "jingle")))
 def coin(rng: Generator, t: Array, pitch: float) -> Array:
     """A coin on a table: bright rings, each bounce sooner and weaker than the last."""

@@ -23,7 +23,8 @@ def knock(rng: Generator, t: Array, pitch: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.3, 0.45), pitch=(95, 230), words=Words(
-    ("a drum is hit", "someone hits a drum", "a drum sounds"), ("a drum being hit", "someone hitting a drum", "a drum sounding"),
+    ("a drum is hit", "someone hits a drum", "a drum sounds"),
+    ("a drum being hit", "someone hitting a drum", "a drum sounding"),
     ("the sound of a drum",), ("drum hit", "drum beat", "drum stroke")))
 def drum(rng: Generator, t: Array, pitch: float) -> Array:
     """A tom: the pitch of the skin falls while it booms, after the slap of the stick."""

@@ -36,7 +36,8 @@ def helicopter(rng: Generator, t: Array, rate: float) -> Array:
 
 
 @sound(momentary=True, seconds=(0.35, 0.6), pitch=(270, 560), words=Words(
-    ("a car honks", "a car horn sounds", "a driver honks"), ("a car honking", "a car horn sounding", "a driver honking"),
+    ("a car honks", "a car horn sounds", "a driver honks"),
+    ("a car honking", "a car horn sounding", "a driver honking"),
     ("a honking car", "the sound of a car horn"), ("car honk", "honk", "horn blast")))
 def horn(rng: Generator, t: Array, pitch: float) -> Array:
     """A car horn: two reedy notes a third apart, steady and bright."""
