@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from diffsound.scenes.waves import Array, noise, time_axis
 
-ECHOES, RINGING = 24, 0.06  # how many, and their time constant in seconds; no echo is later than five of these
+ECHOES, RINGING = 12, 0.06  # how many, and their time constant in seconds; no echo is later than five of these
 BED_DB = (-62.0, -46.0)  # RMS of a bed of noise
 
 
@@ -16,7 +16,7 @@ def place(sound: Array, distance: float, sample_rate: int, rng: Generator) -> Ar
     """`sound` (n,) heard at `distance`, from 0 (at the ear) to 1 (far away); as long, since its echoes end with it."""
     gain_db, cutoff, wet = 2 - 12 * distance, 14000 * (1000 / 14000) ** distance, 0.55 * distance
     pole = np.float32(np.exp(-2 * np.pi * cutoff / sample_rate))
-    direct = lfilter([1 - pole], [1, -pole], sound).astype(np.float32)
+    direct = lfilter(np.array([1 - pole]), np.array([1, -pole], np.float32), sound)
     delays = rng.exponential(RINGING, ECHOES).clip(0.004, 5 * RINGING)
     strengths = wet * np.exp(-delays / RINGING) * rng.choice([-1, 1], ECHOES)
     result = direct.copy()

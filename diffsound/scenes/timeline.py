@@ -61,7 +61,8 @@ def make_scene(seed: int, index: int, num_samples: int = 86016, sample_rate: int
     default is 3.9 s, 336 mel frames.
     """
     rng, world = np.random.default_rng([seed, index]), world or World()
-    return render(world.draw(rng, part), rng, num_samples, sample_rate, rooms=world.rooms)
+    structure = world.draw(rng, part)
+    return render(structure, rng, num_samples, sample_rate, rooms=bool(rng.random() < world.rooms))
 
 
 def render(structure: Structure, rng: Generator, num_samples: int = 86016, sample_rate: int = 22050,

@@ -128,9 +128,11 @@ def fade(t: Array, time_constant: float) -> Array:
 
 def arch(t: Array, attack: float, release: float) -> Array:
     """1 in the middle; rises smoothly in the first `attack` seconds and falls in the last `release` seconds."""
-    rise = np.minimum(t * np.float32(1 / attack), 1)
-    fall = np.minimum((t[-1] - t) * np.float32(1 / release), 1)
-    return np.sin((TAU / 4) * rise) * np.sin((TAU / 4) * fall)
+    curve = np.ones_like(t)
+    rising, falling = np.searchsorted(t, attack), np.searchsorted(t, t[-1] - np.float32(release))
+    curve[:rising] = np.sin(t[:rising] * np.float32(np.pi / 2 / attack))
+    curve[falling:] *= np.sin((t[-1] - t[falling:]) * np.float32(np.pi / 2 / release))
+    return curve
 
 
 def hump(x: Array) -> Array:

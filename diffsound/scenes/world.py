@@ -24,13 +24,13 @@ class World:
     classes: names from `SOUNDS`; all of them if empty.
     kinds: how often each kind of structure is drawn; see `Structure.kind`.
     attributes: the share of sounds that something is said of.
-    rooms: sounds are near or far in a room, and a faint bed of noise lies under some scenes.
+    rooms: the share of scenes in which sounds are near or far in a room, some over a faint bed of noise.
     """
 
     classes: tuple[str, ...] = ()
     kinds: dict[str, float] = field(default_factory=lambda: dict(KINDS))
     attributes: float = 0.0
-    rooms: bool = False
+    rooms: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes or SOUNDS))
@@ -40,6 +40,8 @@ class World:
             raise ValueError(f"world.kinds holds {sorted(unknown)}: expected names among {', '.join(DRAW)}")
         if not 0 <= self.attributes <= 1:
             raise ValueError(f"world.attributes is {self.attributes}, expected a share from 0 to 1")
+        if not 0 <= self.rooms <= 1:
+            raise ValueError(f"world.rooms is {self.rooms}, expected a share from 0 to 1")
         for classes, name in ((self.momentary, "momentary"), (self.sustained, "sustained")):
             if len(classes) < MOST_REPEATS:
                 raise ValueError(f"world.classes has {len(classes)} {name} sounds ({', '.join(classes)}): expected at "

@@ -55,7 +55,7 @@ def test_a_sequence_of_three_has_three_pairs():
 PERFECT = {"onset_error": pytest.approx(0, abs=1e-3), "unasked": 0.0}
 
 
-@pytest.mark.parametrize("world", [World(), World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=True)])
+@pytest.mark.parametrize("world", [World(), World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=1.0)])
 def test_the_true_timeline_is_perfect_and_a_foreign_one_is_not(world):
     scenes = [make_scene(5, index, sample_rate=22050, world=world) for index in range(80)]
     asked = [scene.structure for scene in scenes]

@@ -20,7 +20,7 @@ from diffsound.scenes.world import DRAW
 MEL = MelSettings()
 
 
-FULL = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=True)
+FULL = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=1.0)
 
 
 def truth(tagger: EventTagger, index: int, world: World):

@@ -12,7 +12,7 @@ from diffsound.scenes import MOMENTARY, SOUNDS, Request, Structure, World, make_
 from diffsound.scenes.world import DRAW, KINDS
 
 RATE = 22050
-FULL_WORLD = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=True)
+FULL_WORLD = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6, rooms=1.0)
 SCENES = [make_scene(0, index) for index in range(150)]
 FULL = [make_scene(0, index, world=FULL_WORLD) for index in range(150)]
 
