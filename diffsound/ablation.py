@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from scipy.stats import t as student
@@ -31,7 +30,7 @@ from diffsound.diffusion import (
     StridedSampler,
 )
 from diffsound.evaluation import EventTagger, Score, frechet_distance, score, summarise
-from diffsound.recipe import fit_once, run
+from diffsound.recipe import changed_recipe, fit_once, run
 from diffsound.scenes import SceneDataModule, Structure
 from diffsound.token_decoder import TokenDecoder
 from diffsound.token_sampler import TokenSampler
@@ -78,22 +77,7 @@ def main(args: list[str]) -> None:
     for name in ("seeds", "steps", "clips"):
         if getattr(options, name) < (2 if name == "clips" else 1):
             raise ValueError(f"--{name} is {getattr(options, name)}, expected at least {2 if name == 'clips' else 1}")
-    if not options.recipe.is_file():
-        raise FileNotFoundError(f"there is no recipe {options.recipe}")
     Ablation(changed_recipe(options.recipe, extra), options.out, options.steps, options.clips).run(options.seeds)
-
-
-def changed_recipe(path: Path, options: list[str]) -> DictConfig:
-    """The recipe with what `--key value` and `--config FILE` change in it."""
-    recipe = OmegaConf.load(path)
-    if len(options) % 2 or not all(option.startswith("--") for option in options[::2]):
-        raise ValueError(f"options for the recipe are {' '.join(options)}: expected --key value, in two words")
-    for key, value in zip(options[::2], options[1::2], strict=True):
-        if key == "--config":
-            recipe = OmegaConf.merge(recipe, OmegaConf.load(value))
-        else:
-            OmegaConf.update(recipe, key.removeprefix("--"), yaml.safe_load(value), force_add=True)
-    return recipe
 
 
 class Ablation:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import set_parsing_settings
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -142,6 +144,43 @@ def run(verb: str, args: list[str]) -> None:
             args=[verb, *args],
         )
     except (ValueError, MisconfigurationException) as error:
+        raise ValueError(_essence(str(error))) from error
+
+
+def changed_recipe(path: Path, options: list[str]) -> DictConfig:
+    """The recipe with what `--key value` and `--config FILE` change in it; nothing in it is looked at yet.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if an option is not of that form.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}")
+    recipe = OmegaConf.load(path)
+    if len(options) % 2 or not all(option.startswith("--") for option in options[::2]):
+        raise ValueError(f"options for the recipe are {' '.join(options)}: expected --key value, in two words")
+    for key, value in zip(options[::2], options[1::2], strict=True):
+        if key == "--config":
+            recipe = OmegaConf.merge(recipe, OmegaConf.load(value))
+        else:
+            OmegaConf.update(recipe, key.removeprefix("--"), yaml.safe_load(value), force_add=True)
+    return recipe
+
+
+def build_part(recipe: DictConfig, name: str) -> Any:
+    """The module or data `name` of a recipe, built as a stage would build it.
+
+    Raises:
+        ValueError: if the recipe has no such part, or it cannot be built so.
+    """
+    if name not in recipe:
+        raise ValueError(f"the recipe has no {name}: expected that key, with class_path and init_args")
+    parser = RecipeParser()
+    parser.add_subclass_arguments(LightningDataModule if name in DATA else nn.Module, name)
+    part = OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)[name]
+    try:
+        return parser.instantiate_classes(parser.parse_object({name: part}))[name]
+    except ValueError as error:
         raise ValueError(_essence(str(error))) from error
 
 

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diffsound import ablation
-from diffsound.ablation import AUTOREGRESSIVE, MATRICES, _over_seeds, changed_recipe, main
+from diffsound.ablation import AUTOREGRESSIVE, MATRICES, _over_seeds, main
 from diffsound.checkpoint import read_checkpoint
 from diffsound.cli import main as command
 

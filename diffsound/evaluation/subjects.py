@@ -1,0 +1,84 @@
+"""What is asked of a system when it is evaluated: sentences, and real clips that they are true of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytorch_lightning import LightningDataModule
+from torch import from_numpy
+
+from diffsound.data import AudioTextDataModule
+from diffsound.evaluation.calibration import true_renderings
+from diffsound.evaluation.clips import ClipSet
+from diffsound.scenes import SceneDataModule, Structure, read
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Sentences to make clips of, as the texts of a set of real clips.
+
+    real: the reference.
+    captions: all that people, or the grammar, said of each real clip.
+    structures: what each text asks for, where that is known of all.
+    combinations: "seen" or "held out", of scenes.
+    others: other real clips: true renderings of the same structures, or clips of another split. They show what scores
+        a perfect system might get; None if there are none.
+    """
+
+    real: ClipSet
+    captions: tuple[tuple[str, ...], ...]
+    structures: tuple[Structure, ...] | None = None
+    combinations: tuple[str, ...] | None = None
+    others: ClipSet | None = None
+
+    @classmethod
+    def of_data(cls, data: LightningDataModule, number: int, seed: int) -> Subjects:
+        """The first `number` test clips of a recipe's `audio` (validation clips, if it has no test split).
+
+        Raises:
+            ValueError: if there are none, or the data are neither scenes nor clips with texts.
+        """
+        if isinstance(data, SceneDataModule):
+            return cls._of_scenes(data, number, seed)
+        if not isinstance(data, AudioTextDataModule):
+            raise ValueError(f"audio.class_path is {type(data).__name__}: expected SceneDataModule or "
+                             "AudioTextDataModule, or give --clips and --reference")
+        data.setup("test")
+        present = {clip.split for clip in data.clips}
+        split = "test" if "test" in present else data.val_split
+        real, captions = _of_split(data, split, number, "reference")
+        rest = next((other for other in (data.val_split, "train") if other in present and other != split), None)
+        others = _of_split(data, rest, len(real), "ceiling")[0] if rest else None
+        return cls(real, captions, others=others)
+
+    @classmethod
+    def _of_scenes(cls, data: SceneDataModule, number: int, seed: int) -> Subjects:
+        if not 1 <= number <= len(data.test):
+            raise ValueError(f"--num-clips is {number}, but audio.init_args.num_test is {len(data.test)}: expected 1 to "
+                             f"{len(data.test)}")
+        items = [data.test[i] for i in range(number)]
+        real = ClipSet("reference", tuple(item["waveform"] for item in items), data.test.sample_rate,
+                       tuple(item["text"] for item in items), tuple(f"{i:04d}" for i in range(number)))
+        structures = tuple(Structure.from_dict(item["structure"]) for item in items)
+        return cls(real, tuple(tuple(item["captions"]) for item in items), structures,
+                   tuple(item["combination"] for item in items),
+                   true_renderings(structures, real, data.test.world.rooms, seed))
+
+    @classmethod
+    def of_texts(cls, clips: ClipSet, real: ClipSet) -> Subjects:
+        """For `clips` that are there already: what they ask for is read from their texts, if all are scenes'."""
+        structures = tuple(read(text) for text in clips.texts)
+        return cls(real, tuple((text,) for text in clips.texts), structures if all(structures) else None)
+
+
+def _of_split(data: AudioTextDataModule, split: str, number: int, name: str
+              ) -> tuple[ClipSet, tuple[tuple[str, ...], ...]]:
+    """The start of each of the first `number` clips, as the recipe cuts them; silent after its end."""
+    clips = [clip for clip in data.clips if clip.split == split][:number]
+    if not clips:
+        raise ValueError(f"the recipe's manifest has no clip of the split {split!r}: expected some to compare with")
+    window = data.window
+    waveforms = tuple(from_numpy(window.read(clip, None).copy()) for clip in clips)
+    captions = tuple(tuple(clip.captions) or ("",) for clip in clips)
+    texts, ids = tuple(texts[0] for texts in captions), tuple(f"{i:04d}" for i in range(len(clips)))
+    return ClipSet(name, waveforms, window.sample_rate, texts, ids), captions
