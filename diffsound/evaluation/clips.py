@@ -143,12 +143,17 @@ def paired(made: ClipSet, reference: ClipSet) -> ClipSet:
     Raises:
         ValueError: if a clip of one has none in the other, with their names.
     """
-    place = {name: row for row, name in enumerate(reference.ids)}
-    for one, other in ((made, reference), (reference, made)):
-        if missing := sorted(set(one.ids) - set(other.ids)):
-            raise ValueError(f"{len(missing)} of {len(one)} clips of {one.name} have no partner in {other.name}: "
+    return reference.take(paired_rows(made.name, made.ids, reference.name, reference.ids))
+
+
+def paired_rows(name: str, ids: Sequence[str], other_name: str, other_ids: Sequence[str]) -> list[int]:
+    """Where in `other_ids` each of `ids` stands; errors as `paired`."""
+    place = {one: row for row, one in enumerate(other_ids)}
+    for here, there, mine, theirs in ((name, other_name, ids, other_ids), (other_name, name, other_ids, ids)):
+        if missing := sorted(set(mine) - set(theirs)):
+            raise ValueError(f"{len(missing)} of {len(mine)} clips of {here} have no partner in {there}: "
                              f"{_some(missing)}; clips belong together by the stem of their file")
-    return reference.take([place[name] for name in made.ids])
+    return [place[one] for one in ids]
 
 
 def _sidecar_text(file: Path) -> str:
