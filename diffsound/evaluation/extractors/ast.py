@@ -1,4 +1,4 @@
-"""The audio spectrogram transformer (arXiv:2104.01778), trained on AudioSet: MIT/ast-finetuned-audioset-10-10-0.4593."""
+"""The audio spectrogram transformer (arXiv:2104.01778) of AudioSet, such as MIT/ast-finetuned-audioset-10-10-0.4593."""
 
 from __future__ import annotations
 

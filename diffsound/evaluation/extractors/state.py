@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from diffsound.evaluation.extractors.base import MissingWeights
@@ -24,20 +26,16 @@ def read_state(path: str | os.PathLike, what: str, flag: str) -> dict[str, Tenso
         raise MissingWeights(f"no weights of {what} at {path}: give {flag} its checkpoint")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a broken file raises has many types, of pickle, zip and safetensors
-        if isinstance(error, MemoryError | pickle.PicklingError):
-            raise
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, KeyError) as error:
         raise ValueError(f"{path}, given by {flag}, cannot be read safely as weights "
                          f"({(str(error) or type(error).__name__).splitlines()[0][:200]}): save the state dict alone, "
                          "as .safetensors") from error
     state = state.get("model", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path}, given by {flag}, is no state dict of {what}: expected tensors by name, at the top or "
-                         "under 'model'")
+        raise ValueError(f"{path}, given by {flag}, is no state dict of {what}: expected tensors by name, at the top "
+                         "or under 'model'")
     return state
 
 
