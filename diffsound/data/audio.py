@@ -29,12 +29,24 @@ def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
     Raises:
         UnreadableAudio: if the file is missing, is not audio, breaks off, holds no samples, or holds NaN or infinity.
     """
+    return np.clip(resample(*_decode(Path(path)), sample_rate), -1, 1)
+
+
+def resample(waveform: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """`waveform` (N,) at `rate` Hz as `sample_rate` Hz (soxr, HQ); itself where the two are the same."""
     import soxr
 
-    waveform, rate = _decode(Path(path))
-    if rate != sample_rate:
-        waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
-    return np.clip(waveform, -1, 1)
+    return waveform if rate == sample_rate else soxr.resample(waveform, rate, sample_rate, quality="HQ")
+
+
+def sample_rate_of(path: str | os.PathLike) -> int:
+    """Hz, according to the file's header.
+
+    Raises:
+        UnreadableAudio: if the file is missing, is not audio or holds no samples.
+    """
+    with _opened(Path(path)) as file:
+        return file.samplerate
 
 
 def duration(path: str | os.PathLike) -> float:

@@ -13,15 +13,23 @@ import torch
 from torch import Tensor
 
 
-def kl_divergence(made: Tensor, real: Tensor, epsilon: float = 1e-6) -> float:
+def kl_divergence(made: Tensor, real: Tensor, epsilon: float = 1e-6, reverse: bool = False) -> float:
     """How far the classes heard in each clip made are from those heard in the real clip it belongs to.
 
-    The mean over clips of KL(real || made), in nats, and not the other way round.
+    The mean of `kl_divergences`: the published one is KL(real || made), in nats, and not the other way round.
+    """
+    return kl_divergences(made, real, epsilon, reverse).mean().item()
+
+
+def kl_divergences(made: Tensor, real: Tensor, epsilon: float = 1e-6, reverse: bool = False) -> Tensor:
+    """(N * S,) float64, one a clip made: KL(real || made) in nats, or KL(made || real) with `reverse`.
 
     Args:
         made: (N * S, C) logits; S clips made for every real one stand together, in the order of `real`.
         real: (N, C) logits.
-        epsilon: added to the probabilities of `made` inside the logarithm, as published.
+        epsilon: added to the probabilities inside the second logarithm, as published.
+        reverse: KL(made || real), which minds classes that are heard and should not be, where the other minds those
+            that are missing.
     Raises:
         ValueError: if the rows of `made` are no multiple of those of `real`, the classes differ, a logit is not finite
             or `epsilon` is negative.
@@ -32,11 +40,26 @@ def kl_divergence(made: Tensor, real: Tensor, epsilon: float = 1e-6) -> float:
     samples, rest = divmod(len(made), len(real))
     if samples < 1 or rest:
         raise ValueError(f"{len(made)} clips made for {len(real)} real ones: expected as many for each of them")
-    made, real = made.double(), real.double().repeat_interleave(samples, 0)
+    p, q = real.double().repeat_interleave(samples, 0), made.double()
+    if reverse:
+        p, q = q, p
     log_epsilon = torch.tensor(epsilon, dtype=torch.float64, device=made.device).log()
     # the logarithm of a sum by logarithms: finite without epsilon too, however sure the judge is
-    difference = real.log_softmax(1) - torch.logaddexp(made.log_softmax(1), log_epsilon)
-    return (real.softmax(1) * difference).sum(1).mean().item()
+    difference = p.log_softmax(1) - torch.logaddexp(q.log_softmax(1), log_epsilon)
+    return (p.softmax(1) * difference).sum(1)
+
+
+def cosine_similarities(one: Tensor, other: Tensor) -> Tensor:
+    """(N,) float64 in -1..1: of the rows of `one` (N, D) and `other` (N, D). The mean is the CLAP score of N clips and
+    their texts.
+
+    Raises:
+        ValueError: if the shapes differ, or a number is not finite.
+    """
+    _check_pair(one, other)
+    if len(one) != len(other):
+        raise ValueError(f"{len(one)} rows beside {len(other)}: expected a text for each clip")
+    return torch.nn.functional.cosine_similarity(one.double(), other.double())
 
 
 def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[float, float]:
@@ -118,13 +141,33 @@ def kernel_distance(made: Tensor, real: Tensor, subsets: int = 100, subset_size:
     distances = []
     for _ in range(subsets):
         x, y = (each[generator.choice(len(each), subset_size, replace=False)].double() for each in (made, real))
-        between = _kernel(x, y).mean()
-        within = [(k.sum() - k.trace()) / (subset_size * (subset_size - 1)) for k in (_kernel(x, x), _kernel(y, y))]
-        distances.append((within[0] + within[1] - 2 * between).item())
+        distances.append(_discrepancy(x, y))
     return float(np.mean(distances)), float(np.std(distances))
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
+def whole_kernel_distance(made: Tensor, real: Tensor) -> float:
+    """What `kernel_distance` estimates from random subsets, from all pairs of clips at once: no draw, less spread.
+
+    Args:
+        made: (N, D) features.
+        real: (M, D) features.
+    Raises:
+        ValueError: if a set has fewer than 2 rows, the widths differ, or a feature is not finite.
+    """
+    _check_pair(made, real)
+    if min(len(made), len(real)) < 2:
+        raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no kernel distance: it needs at "
+                         "least 2 of each")
+    return _discrepancy(made.double(), real.double())
+
+
+def _discrepancy(x: Tensor, y: Tensor) -> float:
+    within = sum((k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (kernel(x, x), kernel(y, y)))
+    return (within - 2 * kernel(x, y).mean()).item()
+
+
+def kernel(x: Tensor, y: Tensor) -> Tensor:
+    """(N, M): of the rows of `x` (N, D) and `y` (M, D)."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 

@@ -87,10 +87,13 @@ class EventTagger(Checkpointed, LightningModule):
             logits of "sounds" and of "begins", (B, classes, frames / 4) each; logits of the positions of a sound, if
             there is one, in the ranges of its class, (B, 4, classes, frames / 4) in the order of `MANNER`.
         """
-        x = self.blocks(self.stem(mel)).transpose(1, 2)
-        x = x + self.recurrence(x)[0]
-        sounds, begins, *manner = self.head(x).transpose(1, 2).chunk(2 + len(MANNER), dim=1)
+        sounds, begins, *manner = self.head(self.hidden(mel)).transpose(1, 2).chunk(2 + len(MANNER), dim=1)
         return sounds, begins, torch.stack(manner, 1)
+
+    def hidden(self, mel: Tensor) -> Tensor:
+        """(B, frames / 4, channels), all that the answers of `forward` are read from."""
+        x = self.blocks(self.stem(mel)).transpose(1, 2)
+        return x + self.recurrence(x)[0]
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         waveform, timelines = self._mixed(batch["waveform"], batch["timeline"])
