@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict train-text-encoder train-tagger score ablation bench
+        train-autoregressive predict train-text-encoder train-tagger train-captioner score ablation bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ train-text-encoder: $(READY)  ## (optional) the small text encoder by itself
 
 train-tagger: $(READY)  ## the judge of scenes
 	$(BIN)/diffsound fit $(call STAGE,tagger)
+
+train-captioner: $(READY)  ## sound -> text, to compare with the text asked for
+	$(BIN)/diffsound fit $(call STAGE,captioner)
 
 score: $(READY)  ## what the judge hears in test scenes: events, their order, their number
 	$(BIN)/diffsound test $(call STAGE,score)

@@ -21,7 +21,7 @@ from torch import nn
 
 _CLASSES: dict[str, type[Rebuildable]] = {}
 # Importing these fills _CLASSES.
-_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation")
+_PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation", "captioner")
 
 
 def _public_name(cls: type) -> str:

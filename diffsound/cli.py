@@ -12,7 +12,7 @@ usage: diffsound VERB [options]
 Text to sound by discrete diffusion over mel-spectrogram tokens.
 
 verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
-  fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger
+  fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger, captioner
   validate   score a trained stage on the validation split (--ckpt_path FILE)
   test       the same on the test split; with stage score, what a judge hears in generated scenes
   tokenize   write the token store that the decoders train from (stage tokenize)

@@ -24,7 +24,7 @@ from torch import nn
 from diffsound.checkpoint import read_checkpoint
 from diffsound.mel import MelSettings
 
-MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "text_to_sound")
+MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "captioner", "text_to_sound")
 DATA = ("audio", "tokens", "prompts")
 
 
@@ -50,6 +50,7 @@ class Training:
     diffusion: Budget = field(default_factory=Budget)
     autoregressive: Budget = field(default_factory=Budget)
     tagger: Budget = field(default_factory=Budget)
+    captioner: Budget = field(default_factory=Budget)
 
 
 def _essence(message: str) -> str:

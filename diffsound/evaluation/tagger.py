@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffsound.checkpoint import Checkpointed
 from diffsound.evaluation.order import score, summarise
+from diffsound.evaluation.rough_mel import rough_mel
 from diffsound.mel import LogMel, MelSettings
 from diffsound.optimizer import adam
 from diffsound.scenes import SOUNDS, Event, Structure
@@ -20,8 +21,6 @@ STRIDE = 4  # mel frames in one frame of the tagger
 ONSET_WEIGHT = 4.0  # onsets are rare
 MANNER_WEIGHT = 0.5
 UNDER_DB = (-14.0, 0.0)  # level of a clip mixed under another in training
-HISS_DB = (-90.0, -50.0)  # RMS of hiss that must be heard as nothing
-NOISE = 0.03  # standard deviation in a mel of 0..1
 # Seconds of pause within which a sound is still the same one, and seconds of activity that count as a sound.
 MOMENTARY_LIMITS, SUSTAINED_LIMITS = (0.0, 0.08), (0.35, 0.3)
 MANNER = ("pitch", "rate", "level", "distance")  # what it estimates of a sound; length and number are in the timeline
@@ -97,7 +96,7 @@ class EventTagger(Checkpointed, LightningModule):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         waveform, timelines = self._mixed(batch["waveform"], batch["timeline"])
-        loss = self._loss(self._rough_mel(waveform), timelines)
+        loss = self._loss(rough_mel(waveform, self.log_mel, self.roughen), timelines)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -147,14 +146,6 @@ class EventTagger(Checkpointed, LightningModule):
         mixed = waveform + gain.to(waveform)[:, None] * waveform.roll(1, dims=0)
         under = [[{**event, "positions": {}} for event in events] for events in timelines]  # no longer as loud or near
         return mixed, [own + under[i - 1] if chosen[i] else own for i, own in enumerate(timelines)]
-
-    def _rough_mel(self, waveform: Tensor) -> Tensor:
-        """Log-mel, in some clips with each of three faults, drawn apart: hiss, blur, noise."""
-        hissing, blurred, noisy = (torch.rand(3, len(waveform)) < self.roughen).to(waveform.device)
-        hiss = hissing * 10 ** (torch.empty(len(waveform)).uniform_(*HISS_DB).to(waveform) / 20)
-        mel = self.log_mel(waveform + hiss[:, None] * torch.randn_like(waveform))
-        mel = torch.where(blurred[:, None, None], F.avg_pool2d(mel, 3, stride=1, padding=1), mel)
-        return mel + NOISE * noisy[:, None, None] * torch.randn_like(mel)
 
     def targets(self, timelines: list[list[dict]], frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` should say.

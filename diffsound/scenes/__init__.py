@@ -2,6 +2,7 @@
 
 from diffsound.scenes.captions import all_words, caption
 from diffsound.scenes.dataset import SceneDataModule, SceneDataset
+from diffsound.scenes.reading import read
 from diffsound.scenes.sounds import FAMILIES, MOMENTARY, SOUNDS, SUSTAINED
 from diffsound.scenes.structure import AXES, Request, Structure
 from diffsound.scenes.synthesis import synthesise
@@ -9,4 +10,4 @@ from diffsound.scenes.timeline import Event, Scene, make_scene, render
 from diffsound.scenes.world import World
 
 __all__ = ["AXES", "FAMILIES", "MOMENTARY", "SOUNDS", "SUSTAINED", "Event", "Request", "Scene", "SceneDataModule",
-           "SceneDataset", "Structure", "World", "all_words", "caption", "make_scene", "render", "synthesise"]
+           "SceneDataset", "Structure", "World", "all_words", "caption", "make_scene", "read", "render", "synthesise"]

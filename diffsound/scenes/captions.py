@@ -40,8 +40,9 @@ NOUN_TEMPLATES: dict[tuple[str, int], Phrases] = {
 CLAUSE_OVER: Phrases = ("{0} while {b}", "{0} as {b}", "while {b}, {0}", "as {b}, {0}")
 NOUN_OVER: Phrases = ("{0} with {b} in the background", "{0} over the sound of {b}", "{0} against a background of {b}",
                       "over {b}, {0}", "{b} in the background and {0}", "with {b} behind it, {0}")
-NOUN_BESIDE: Phrases = ("{0} and {b} at the same time", "{b} and {0} at the same time", "{0} during {b}",
-                        "{0} amid {b}")
+NOUN_DURING: Phrases = ("{0} during {b}", "{0} amid {b}")  # of one sound alone: else only the last might be meant
+# Of one momentary sound alone: of 'rain and wind at the same time' nobody knows which is under which.
+NOUN_BESIDE: Phrases = ("{0} and {b} at the same time", "{b} and {0} at the same time")
 AT: Phrases = ("at second {n}, {0}", "{0} at second {n}", "{0} {n} {s} in", "{n} {s} in, {0}", "at {n} {s}, {0}",
                "{0} at the {n} second mark", "{0} {n} {s} from the start", "{n} {s} from the start, {0}",
                "starting at second {n}, {0}", "{0}, {n} {s} into it")
@@ -78,8 +79,10 @@ def caption(structure: Structure, rng: Generator) -> str:
         text = _at(text, structure.events[0].at, rng)
     if structure.background is None:
         return text
-    plain = len(parts) == 1 and structure.events[0].at is None
-    over = CLAUSE_OVER if clausal else (*NOUN_OVER, *NOUN_BESIDE) if plain else NOUN_OVER
+    over = CLAUSE_OVER if clausal else NOUN_OVER
+    if not clausal and len(parts) == 1 and structure.events[0].at is None:
+        beside = NOUN_BESIDE if SOUNDS[structure.events[0].name].momentary else ()
+        over = (*NOUN_OVER, *NOUN_DURING, *beside)
     return _pick(over, rng).format(text, b=phrase(structure.background, rng))
 
 
@@ -88,10 +91,10 @@ def phrases() -> Iterator[str]:
     for sound in SOUNDS.values():
         words = sound.words
         yield from (*words.clauses, *words.participles, *words.nouns)
-        yield from (form for unit in words.units for form in (_with_article(unit), plural(unit)))
+        yield from (form for unit in words.units for form in (with_article(unit), plural(unit)))
     for table in (CLAUSE_TEMPLATES, NOUN_TEMPLATES, NUMBERS, TIMES, ADVERBS, ADJECTIVES):
         yield from (text for texts in table.values() for text in texts)
-    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_BESIDE, *AT, "second", "seconds", "1")
+    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_DURING, *NOUN_BESIDE, *AT, "second", "seconds", "1")
 
 
 def all_words() -> list[str]:
@@ -125,7 +128,7 @@ def _unit(unit: str, request: Request, rng: Generator) -> str:
     if request.count > 1:
         text = f"{_pick(NUMBERS[request.count], rng)} {plural(unit)}"
     else:
-        text = f"{_pick(NUMBERS[1], rng)} {unit}" if rng.random() < SAY_ONCE else _with_article(unit)
+        text = f"{_pick(NUMBERS[1], rng)} {unit}" if rng.random() < SAY_ONCE else with_article(unit)
     return _with_manner(text, after, rng)
 
 
@@ -135,6 +138,8 @@ def _counted(phrase: str, request: Request, rng: Generator) -> str:
 
 
 def _with_manner(phrase: str, attributes: Phrases | list[str], rng: Generator) -> str:
+    if len(attributes) > 1:
+        attributes = [attributes[i] for i in rng.permutation(len(attributes))]
     return " and ".join([" ".join([phrase, *(_pick(ADVERBS[word], rng) for word in attributes[:1])]),
                          *(_pick(ADVERBS[word], rng) for word in attributes[1:])])
 
@@ -146,7 +151,8 @@ def _at(text: str, second: float, rng: Generator) -> str:
     return _pick(AT, rng).format(text, n=number, s="second" if second == 1 else "seconds")
 
 
-def _with_article(unit: str) -> str:
+def with_article(unit: str) -> str:
+    """'a bark', 'an electronic beep'."""
     return f"{'an' if unit[0] in 'aeiou' else 'a'} {unit}"
 
 

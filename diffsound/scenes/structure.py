@@ -15,12 +15,16 @@ SAID = {word: (axis, bool(side)) for axis, words in AXES.items() for side, word 
 REPEATED_QUICKLY = 0.5  # seconds; longer sounds are not repeated fast or slowly: that does not fit a short clip
 
 
+def _place(word: str) -> int:
+    return tuple(SAID).index(word) if word in SAID else len(SAID)
+
+
 @dataclass(frozen=True)
 class Request:
     """One sound as it is asked for.
 
     count: how often it is heard, 1 to 4; always 1 for a sustained sound.
-    attributes: words of `AXES`, one an axis at most. What is not said is ordinary.
+    attributes: words of `AXES`, one an axis at most, kept in that order. What is not said is ordinary.
     at: second of the (first) onset, if that is said.
     """
 
@@ -30,7 +34,7 @@ class Request:
     at: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attributes", tuple(self.attributes))
+        object.__setattr__(self, "attributes", tuple(sorted(self.attributes, key=_place)))
         if self.name not in SOUNDS:
             raise ValueError(f"no sound is called '{self.name}': expected one of {', '.join(SOUNDS)}")
         most = MOST_REPEATS if SOUNDS[self.name].momentary else 1

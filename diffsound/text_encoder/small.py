@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +9,14 @@ from torch import Tensor, nn
 from diffsound.optimizer import adam
 from diffsound.positions import sinusoids
 from diffsound.text_encoder.module import TextEncoder
-from diffsound.text_encoder.word_pieces import END, MASK, build_tokenizer, read_vocabulary
+from diffsound.text_encoder.word_pieces import (
+    END,
+    MASK,
+    build_tokenizer,
+    read_vocabulary,
+    refuse_other_vocabulary,
+    vocabulary_checksum,
+)
 
 
 class Neighbours(nn.Module):
@@ -48,7 +53,7 @@ class SmallTextEncoder(TextEncoder):
         vocabulary = read_vocabulary()
         self.tokenizer = build_tokenizer(vocabulary)
         self.mask_id, self.end_id = vocabulary.index(MASK), vocabulary.index(END)
-        self.register_buffer("vocabulary_checksum", torch.tensor(zlib.crc32("\n".join(vocabulary).encode())))
+        self.register_buffer("vocabulary_checksum", vocabulary_checksum(vocabulary))
         # Positions must not drown beside words: at std 0.02 beside 1 a decoder learns which sounds a text names, but
         # never in what order.
         self.word = nn.Embedding(len(vocabulary), width)
@@ -92,10 +97,7 @@ class SmallTextEncoder(TextEncoder):
         return F.cross_entropy(logits, ids[hidden], reduction="sum") / hidden.sum().clamp(min=1)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        saved = state_dict.get(f"{prefix}vocabulary_checksum", self.vocabulary_checksum)
-        if int(saved) != int(self.vocabulary_checksum):
-            raise ValueError("the checkpoint's text encoder was trained with another vocabulary.txt: use the version "
-                             "of the package that wrote it, or train again")
+        refuse_other_vocabulary(state_dict, prefix, self.vocabulary_checksum, "text encoder")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

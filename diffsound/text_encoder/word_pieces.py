@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,3 +35,24 @@ def build_tokenizer(vocabulary: list[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens([AddedToken(MASK, normalized=False)])
     return tokenizer
+
+
+def join_pieces(pieces: Iterable[str]) -> str:
+    """The text of which the tokenizer makes `pieces`, but for capitals and the spaces around punctuation."""
+    text = " ".join(pieces).replace(" ##", "").removeprefix("##")
+    text = re.sub(r" ([,.;:!?%)\]])|([(\[]) ", r"\1\2", text)
+    return re.sub(r"(?<=\w) ?(['-]) ?(?=\w)|(?<=\d)(\.) (?=\d)", r"\1\2", text)
+
+
+def vocabulary_checksum(vocabulary: list[str]) -> Tensor:
+    """Of which words the ids mean: kept in a checkpoint."""
+    return torch.tensor(zlib.crc32("\n".join(vocabulary).encode()))
+
+
+def refuse_other_vocabulary(state_dict: dict, prefix: str, own: Tensor, part: str) -> None:
+    """Raises:
+        ValueError: if the weights in `state_dict` belong to a `part` with other words.
+    """
+    if int(state_dict.get(f"{prefix}vocabulary_checksum", own)) != int(own):
+        raise ValueError(f"the checkpoint's {part} was trained with another vocabulary.txt: use the version of the "
+                         "package that wrote it, or train again")
