@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffsound.mel import MelSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = "") -> None:
@@ -16,17 +20,22 @@ def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = ""
 
     figure = Figure(figsize=(6, 2.6), layout="constrained")
     axis = figure.subplots()
+    mel_axis(axis, mel, settings)
+    if title:
+        axis.set_title(title, fontsize=9, wrap=True)
+    temporary = path.with_name(path.name + ".part")
+    figure.savefig(temporary, format="png", dpi=110)
+    os.replace(temporary, path)
+
+
+def mel_axis(axis: Axes, mel: np.ndarray, settings: MelSettings) -> None:
+    """Draw `mel` (n_mels, frames) in [0, 1] on `axis`, over seconds and Hz."""
     seconds = mel.shape[1] * settings.hop_length / settings.sample_rate
     axis.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1, extent=(0, seconds, 0, mel.shape[0]))
     ticks = np.array([hz for hz in (250, 500, 1000, 2000, 4000, 8000) if settings.f_min < hz < settings.f_max])
     low, high = (_slaney(np.array([hz]))[0] for hz in (settings.f_min, settings.f_max))
     axis.set_yticks((_slaney(ticks) - low) / (high - low) * mel.shape[0], [f"{hz}" for hz in ticks])
     axis.set(xlabel="s", ylabel="Hz")
-    if title:
-        axis.set_title(title, fontsize=9, wrap=True)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
 
 
 def _slaney(hz: np.ndarray) -> np.ndarray:
