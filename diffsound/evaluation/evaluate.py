@@ -5,41 +5,441 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
 from diffsound.callbacks.clip_writer import write_clip
+from diffsound.captioner import Captioner
 from diffsound.checkpoint import rebuild
 from diffsound.evaluation.calibration import noise, rebuilt, shuffled, silence
 from diffsound.evaluation.caption_scores import caption_scores
-from diffsound.evaluation.checks import run_checks
+from diffsound.evaluation.checks import check_clips, check_scores, require_passed
 from diffsound.evaluation.clips import ClipSet
-from diffsound.evaluation.estimate import Estimate, bootstrap_rows, bootstrap_summary
-from diffsound.evaluation.extractors import Extractor, MissingWeights
+from diffsound.evaluation.estimate import Estimate, bootstrap, bootstrap_summary
+from diffsound.evaluation.extractors import Extractor
+from diffsound.evaluation.extractors.ast import ASTExtractor
+from diffsound.evaluation.extractors.clap import CLAPExtractor
+from diffsound.evaluation.extractors.inception import MelceptionExtractor
+from diffsound.evaluation.extractors.panns import PANNsExtractor
+from diffsound.evaluation.extractors.tagger import TaggerExtractor
 from diffsound.evaluation.judge import load_judge
-from diffsound.evaluation.order import Score, score, summarise
-from diffsound.evaluation.protocol import protocol
+from diffsound.evaluation.order import Score, score
+from diffsound.evaluation.protocol import protocol, write_markdown
 from diffsound.evaluation.report import write_report
 from diffsound.evaluation.scores_file import FORMAT, ROWS
 from diffsound.evaluation.standard import clap_score, describe, hear, standard_scores
 from diffsound.evaluation.subjects import Subjects
+from diffsound.evaluation.timeline_picture import save_timelines
 from diffsound.recipe import build_part, changed_recipe
 from diffsound.scenes import Event, Structure
+from diffsound.text_to_sound import TextToSound
 
 SCENE_SCORES = {  # of `order.Score`: label, direction, unit
     "f1": ("event F1", "higher", ""), "precision": ("event precision", "higher", ""),
     "recall": ("event recall", "higher", ""), "order": ("order", "higher", ""),
-    "order_when_heard": ("order of pairs that are heard", "higher", ""), "overlap": ("overlap", "higher", ""),
+    "order_when_heard": ("order, where both are heard", "higher", ""), "overlap": ("overlap", "higher", ""),
     "count": ("count", "higher", ""), "attributes": ("attributes", "higher", ""),
     "onset_error": ("onset error", "lower", "s"), "unasked": ("unasked events", "lower", ""),
-    "exact": ("all right", "higher", ""),
+    "exact": ("everything right", "higher", ""),
 }
-EXAMPLES = 6  # worst and best clips each
+CAPTION_LABELS = {"cider": "CIDEr", "rouge_l": "ROUGE-L", "spice": "SPICE", "read": "captions that are scenes",
+                  **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)}}
+SWEPT = ("f1", "order", "count")
+EXAMPLES = 6  # of the worst and of the best clips
 BATCH = 16
+REPEATS = 1000  # of the bootstrap
+
+
+def main(args: list[str]) -> None:
+    """Score a system, or clips that it made. Clips that are there already are not made again.
+
+    Scores go to OUT/scores.json, what they depend on to OUT/protocol.md, a page with everything to
+    OUT/report/index.html, the clips to OUT/clips.
+    """
+    parser = argparse.ArgumentParser(
+        prog="diffsound evaluate", description=main.__doc__.splitlines()[0],
+        epilog="Other options, such as --runs out/demo/runs or --config FILE, change the recipe first.")
+    parser.add_argument("--recipe", type=Path, help="names the system and the real clips of its test split")
+    parser.add_argument("--clips", type=Path, help="folder of clips to score, with sidecars; none are made then")
+    parser.add_argument("--reference", type=Path, help="folder or manifest of real clips, in place of the recipe's")
+    parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of all results")
+    parser.add_argument("--num-clips", type=int, default=256, help="made of the first so many test clips")
+    parser.add_argument("--seed", type=int, default=0, help="of the clips made")
+    parser.add_argument("--judge", type=Path, help="checkpoint of stage tagger; by default the package's own")
+    parser.add_argument("--captioner", type=Path, help="checkpoint; by default that of the recipe, if it is trained")
+    parser.add_argument("--ast", type=Path, help="folder of an Audio Spectrogram Transformer, for FAD, FD, KL, ...")
+    parser.add_argument("--clap", type=Path, help="folder of a CLAP model, for the CLAP score too")
+    parser.add_argument("--panns", type=Path, help="checkpoint of a PANNs Cnn14")
+    parser.add_argument("--inception", type=Path, help="checkpoint of the paper's mel Inception")
+    parser.add_argument("--inception-table", type=Path, help="its means and deviations of the bands")
+    parser.add_argument("--spice", action="store_true", help="score SPICE too, whose models must be there")
+    parser.add_argument("--reference-hash", help="what the reference must be, as an earlier protocol.md tells it")
+    parser.add_argument("--sweep", action="append", default=[], metavar="KEY=VALUE,VALUE",
+                        help="of the sampler, such as guidance_scale=1,2,3 or num_steps=5,10,20; may be given again")
+    parser.add_argument("--sweep-clips", type=int, default=64, help="made for each value")
+    options, extra = parser.parse_known_args(args)
+    if options.recipe is None and (options.clips is None or options.reference is None):
+        parser.error("give --recipe, or --clips with --reference")
+    recipe = changed_recipe(options.recipe, extra) if options.recipe else None
+    Evaluation(options, recipe).run()
+
+
+class Evaluation:
+    """One run of the command: what is made and scored, in the order of the report."""
+
+    def __init__(self, options: argparse.Namespace, recipe: DictConfig | None) -> None:
+        self.options, self.recipe, self.out = options, recipe, options.out
+        self.name = str(recipe.name) if recipe is not None else options.clips.name
+        self.scores: dict[str, dict[str, Any]] = {}
+        self.skipped: list[dict[str, Any]] = []
+        self.result: dict[str, Any] = {"format": FORMAT, "recipe": self.name}
+
+    def run(self) -> None:
+        """Everything. The checks come first among the results: where one fails there are no scores."""
+        self.model = build_part(self.recipe, "text_to_sound") if self.options.clips is None else None
+        sweeps = [read_sweep(text, self.model) for text in self.options.sweep]
+        made, subjects = self.clips()
+        judge = load_judge(self.options.judge)
+        rows = {"made": made, **self.rows(made, subjects)}
+        self.check_and_measure(rows, subjects, judge)
+        if subjects.structures:
+            self.score_scenes(rows, subjects, judge)
+        else:
+            self.skip("scores of scenes", "the texts are not all captions of scenes", made)
+        self.score_captions(rows, subjects)
+        if sweeps:
+            self.result["sweeps"] = [self.sweep(*sweep, subjects, judge) for sweep in sweeps]
+        self.result |= {"clips": len(made), "scores": self.scores, "skipped": self.skipped}
+        _write(self.out / "scores.json", json.dumps(self.result, indent=1))
+        page = write_report(self.out)
+        print("\n".join(["", *table(self.scores), *(f"not scored: {one['name']}: {one['why']}" for one in self.skipped),
+                         "", f"Scores are in {self.out / 'scores.json'}, what they depend on in "
+                             f"{self.out / 'protocol.md'}. Open {page} in a browser."]))
+
+    def clips(self) -> tuple[ClipSet, Subjects]:
+        """What is scored, and what was asked for."""
+        options = self.options
+        data = None
+        if options.reference is None:
+            data = Subjects.of_data(build_part(self.recipe, "audio"), options.num_clips, options.seed)
+        if options.clips is None:
+            if options.reference is not None:
+                raise ValueError("--reference is for clips that are there already: give --clips too, or neither")
+            return self.make(data), data
+        made = ClipSet.from_folder(options.clips, name="made")
+        if len(made) < 2:
+            raise ValueError(f"{options.clips} holds one clip alone: a distance between sets, or an interval, needs at "
+                             "least 2")
+        if data is not None:
+            real = data.real
+        elif options.reference.is_dir():
+            real = ClipSet.from_folder(options.reference, made.sample_rate, "reference")
+        else:
+            real = ClipSet.from_manifest(options.reference, sample_rate=made.sample_rate, name="reference")
+        return made, Subjects.of_texts(made, real)
+
+    def make(self, subjects: Subjects) -> ClipSet:
+        """A clip of every text, kept as OUT/clips/ID.wav with its sidecar; what is there and the same is kept."""
+        folder, real = self.out / "clips", subjects.real
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = [(name, text, seed_of(name, self.options.seed))
+                 for name, text in zip(real.ids, real.texts, strict=True)]
+        missing = [one for one in asked if not self._is_made(folder, *one)]
+        for first in track(range(0, len(missing), BATCH), "making clips"):
+            names, texts, seeds = zip(*missing[first:first + BATCH], strict=True)
+            for name, clip in zip(names, self.model(list(texts), list(seeds)), strict=True):
+                write_clip(clip, folder / name)
+        every = ClipSet.from_folder(folder, name="made")
+        return every.take([every.ids.index(name) for name in real.ids])
+
+    def _is_made(self, folder: Path, name: str, text: str, seed: int) -> bool:
+        sidecar = folder / f"{name}.json"
+        if not (sidecar.is_file() and sidecar.with_suffix(".wav").is_file()):
+            return False
+        known = json.loads(sidecar.read_text())
+        return (known["text"], known["seed"], known["sampler"], known["parts"], known["grid"]["columns"]) == (
+            text, seed, self.model.sampler.spec, self.model.fingerprints, self.model.columns)
+
+    def rows(self, made: ClipSet, subjects: Subjects) -> dict[str, ClipSet]:
+        """Sounds of which it is known what they deserve."""
+        rows = {}
+        if subjects.others is not None:
+            rows["ceiling"] = subjects.others
+        if self.model is not None:
+            rows["rebuilt"] = rebuilt(subjects.others or subjects.real, self.model.codec, self.model.vocoder)
+        return rows | {"silence": silence(made), "noise": noise(made, self.options.seed)}
+
+    def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:
+        """Standard scores by every extractor there is. All checks run before any failure is told."""
+        made, real, shuffle = rows["made"], subjects.real, shuffled(len(rows["made"]), self.options.seed)
+        checks, used = check_clips(made, real, self.options.reference_hash), []
+        for name, build in self.extractors(judge).items():
+            try:
+                extractor = build()
+            except OSError as error:
+                self.skip(f"scores by {name}", str(error), made)
+                continue
+            used.append(extractor)
+            reference = hear(real, extractor)
+            heard = {row: hear(clips, extractor) for row, clips in rows.items()}
+            checks += check_scores(heard["made"], reference, made, extractor)
+            for row, one in heard.items():
+                skipped = self.skipped if row == "made" else None
+                for key, estimate in standard_scores(one, reference, repeats=REPEATS, skipped=skipped).items():
+                    self.note(key, row, estimate, **describe(key))
+            by_chance = made.take([shuffle[i] for i in range(len(made))])
+            swapped = hear(ClipSet("chance", by_chance.waveforms, made.sample_rate, made.texts, made.ids), extractor,
+                           windows=False)
+            for key, estimate in standard_scores(swapped, reference, repeats=REPEATS).items():
+                if key.startswith("kl"):  # the others do not look at pairs
+                    self.note(key, "chance", estimate, **describe(key))
+            if isinstance(extractor, CLAPExtractor):
+                texts = extractor.text(made.texts)
+                pairs = {row: (one.features, texts) for row, one in heard.items() if one.ids == made.ids}
+                pairs["chance"] = (heard["made"].features, texts[shuffle])
+                for row, pair in pairs.items():
+                    self.note("clap_score", row, clap_score(*pair), label="CLAP score", group="text", better="higher",
+                              unit="")
+        require_passed(checks)
+        self.result["checks"] = [check.as_dict() for check in checks]
+        card = protocol(made, real, used, seed=0, repeats=REPEATS, inception_splits=10)
+        self.result["protocol"] = card | ({"sampler": self.model.sampler.spec, "parts": self.model.fingerprints}
+                                          if self.model is not None else {})
+        write_markdown(card, self.out / "protocol.md")
+
+    def extractors(self, judge: torch.nn.Module) -> dict[str, Callable[[], Extractor]]:
+        """By the name they are skipped by. The judge is always there."""
+        options = self.options
+        return {"the judge": lambda: TaggerExtractor(judge),
+                "AST": lambda: ASTExtractor(_given(options.ast, "--ast FOLDER")),
+                "CLAP": lambda: CLAPExtractor(_given(options.clap, "--clap FOLDER")),
+                "PANNs": lambda: PANNsExtractor(_given(options.panns, "--panns FILE")),
+                "mel Inception": lambda: MelceptionExtractor(
+                    _given(options.inception, "--inception FILE"),
+                    _given(options.inception_table, "--inception-table FILE"))}
+
+    @torch.no_grad()
+    def score_scenes(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:
+        """What the judge hears against what was asked for; and the clips, kinds and classes in which it differs."""
+        asked, scores = subjects.structures, {}
+        heard = {row: listen(judge, clips) for row, clips in rows.items()}
+        for row, timelines in heard.items():
+            scores[row] = [score(*pair) for pair in zip(timelines, asked, strict=True)]
+        order = shuffled(len(asked), self.options.seed)
+        scores["chance"] = [score(timeline, asked[i]) for timeline, i in zip(heard["made"], order, strict=True)]
+        for row, of_row in scores.items():
+            for key, estimate in bootstrap_summary(of_row, REPEATS).items():
+                label, better, unit = SCENE_SCORES[key]
+                self.note(key, row, estimate, label=label, group="scenes", better=better, unit=unit)
+        groups = {"kind": [structure.kind for structure in asked]}
+        if subjects.combinations:
+            groups["combination"] = list(subjects.combinations)
+        self.result["by"] = {name: _by(scores["made"], members) for name, members in groups.items()}
+        self.result["confusion"] = confusion(heard["made"], asked, judge.classes)
+        self.result["examples"] = self.examples(rows["made"], subjects, heard["made"], scores["made"], judge)
+
+    def examples(self, made: ClipSet, subjects: Subjects, heard: Sequence[Sequence[Event]], scores: Sequence[Score],
+                 judge: torch.nn.Module) -> list[dict[str, Any]]:
+        """The worst and the best clips, copied beside the report with their pictures."""
+        ranked = sorted(range(len(made)), key=lambda i: (rightness(scores[i]), i))
+        chosen = {"worst": ranked[:EXAMPLES], "best": ranked[:-EXAMPLES - 1:-1]}
+        if self.model is None:
+            audio = Path(self.options.clips)
+        else:
+            audio = self.out / "clips"
+        folder, examples = self.out / "report" / "clips", []
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for rank, numbers in chosen.items():
+            for i in numbers:
+                source = next(file for file in (audio / f"{made.ids[i]}{end}" for end in (".wav", ".flac"))
+                              if file.is_file())
+                shutil.copyfile(source, folder / source.name)
+                asked = [{"name": request.name, "onset": request.at, "offset": None}
+                         for request in subjects.structures[i].requests for _ in range(request.count)]
+                mel = judge.log_mel(made.waveforms[i][None])[0]
+                save_timelines(folder / f"{made.ids[i]}.png", mel.numpy(), judge.mel, asked,
+                               [vars(event) for event in heard[i]])
+                examples.append({
+                    "id": made.ids[i], "text": made.texts[i], "audio": f"clips/{source.name}",
+                    "picture": f"clips/{made.ids[i]}.png", "seconds": made.seconds[i], "rank": rank,
+                    "score": rightness(scores[i]), "asked": asked, "captioned": None,
+                    "heard": [{"name": event.name, "onset": event.onset, "offset": event.offset}
+                              for event in heard[i]]})
+        return examples
+
+    def score_captions(self, rows: dict[str, ClipSet], subjects: Subjects) -> None:
+        """What a captioner says of the clips against what was asked for."""
+        path = self.options.captioner
+        if path is None:
+            path = Path(str(self.recipe.get("runs", "runs")), self.name, "captioner", "last.ckpt") \
+                if self.recipe is not None else None
+            if path is None or not path.is_file():
+                self.skip("audio-caption scores", "no captioner: make train-captioner, or give --captioner FILE",
+                          rows["made"])
+                return
+        captioner = Captioner.from_checkpoint(path)
+        said = {row: say(captioner, clips) for row, clips in rows.items() if len(clips) == len(rows["made"])}
+        order = shuffled(len(rows["made"]), self.options.seed)
+        asked = dict.fromkeys(said, (subjects.captions, subjects.structures))
+        said["chance"] = said["made"]
+        asked["chance"] = ([subjects.captions[i] for i in order],
+                           subjects.structures and [subjects.structures[i] for i in order])
+        for row, texts in said.items():
+            found = caption_scores(texts, *asked[row], spice=self.options.spice)
+            for key, one in found.rows.items():
+                label = CAPTION_LABELS.get(key) or f"{SCENE_SCORES[key][0]}, by its captions"
+                self.note(f"caption_{key}", row, bootstrap(one.statistic, one.values, REPEATS), label=label,
+                          group="captions", better="higher", unit="")
+            if row == "made":
+                for key, why in found.skipped.items():
+                    self.skip(CAPTION_LABELS.get(key, key.upper()), why, rows["made"])
+        for example in self.result.get("examples", ()):
+            example["captioned"] = said["made"][rows["made"].ids.index(example["id"])]
+
+    @torch.no_grad()
+    def sweep(self, key: str, values: list[Any], subjects: Subjects, judge: torch.nn.Module) -> dict[str, Any]:
+        """Scores of the first clips for each value of one setting of the sampler."""
+        if not subjects.structures:
+            raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
+        real, number = subjects.real, min(self.options.sweep_clips, len(subjects.real))
+        own, scores = self.model.sampler, {name: [] for name in SWEPT}
+        try:
+            for value in values:
+                self.model.sampler = changed_sampler(self.model, key, value)
+                heard: list[list[Event]] = []
+                for first in track(range(0, number, BATCH), f"{key} {value}"):
+                    last = min(first + BATCH, number)
+                    seeds = [seed_of(name, self.options.seed) for name in real.ids[first:last]]
+                    clips = self.model(list(real.texts[first:last]), seeds)
+                    heard += judge.listen(torch.stack([clip.waveform for clip in clips]))
+                pairs = zip(heard, subjects.structures[:number], strict=True)
+                summary = bootstrap_summary([score(*pair) for pair in pairs], REPEATS)
+                for name in SWEPT:
+                    scores[name].append(summary[name].value if name in summary else None)
+        finally:
+            self.model.sampler = own
+        return {"over": key, "values": values, "scores": scores}
+
+    def note(self, key: str, row: str, estimate: Estimate, **of_score: str) -> None:
+        self.scores.setdefault(key, of_score)[row] = estimate.as_dict()
+
+    def skip(self, name: str, why: str, clips: ClipSet) -> None:
+        self.skipped.append({"name": name, "why": why, "clips": len(clips)})
+
+
+def seed_of(name: str, seed: int) -> int:
+    """Of a clip, from its id and the seed of the run: the same in every batch and for every sampler."""
+    return zlib.crc32(f"{seed} {name}".encode())
+
+
+def listen(judge: torch.nn.Module, clips: ClipSet) -> list[list[Event]]:
+    """What is heard in each clip; clips of one length together."""
+    if len({len(waveform) for waveform in clips.waveforms}) > 1:
+        return [judge.listen(waveform[None])[0] for waveform in clips.waveforms]
+    return [timeline for first in range(0, len(clips), BATCH)
+            for timeline in judge.listen(torch.stack(clips.waveforms[first:first + BATCH]))]
+
+
+def say(captioner: Captioner, clips: ClipSet) -> list[str]:
+    """A caption of each clip."""
+    if len({len(waveform) for waveform in clips.waveforms}) > 1:
+        return [captioner.caption(waveform[None])[0] for waveform in clips.waveforms]
+    return [text for first in range(0, len(clips), BATCH)
+            for text in captioner.caption(torch.stack(clips.waveforms[first:first + BATCH]))]
+
+
+def rightness(one: Score) -> float:
+    """The mean of what a clip was asked and got, 0 to 1, by which the worst and best clips are found."""
+    parts = [getattr(one, name) for name in ("precision", "recall", "order", "overlap", "count", "attributes")]
+    ratios = [right / of for right, of in parts if of]
+    return sum(ratios) / len(ratios) if ratios else 0.0
+
+
+def confusion(heard: Sequence[Sequence[Event]], asked: Sequence[Structure], classes: Sequence[str]) -> dict[str, Any]:
+    """How often class i was asked for and not heard, but j was, unasked; on the diagonal, heard as asked."""
+    number = {name: i for i, name in enumerate(classes)}
+    counts = [[0] * len(classes) for _ in classes]
+    for timeline, structure in zip(heard, asked, strict=True):
+        found = {event.name for event in timeline}
+        for name in set(structure.names) & number.keys():
+            others = {name} if name in found else found - set(structure.names)
+            for other in others:
+                counts[number[name]][number[other]] += 1
+    return {"classes": list(classes), "asked": counts}
+
+
+def read_sweep(text: str, model: TextToSound | None) -> tuple[str, list[Any]]:
+    """"num_steps=5,10" -> ("num_steps", [5, 10]). Raises ValueError if the sampler does not take these."""
+    key, _, values = text.partition("=")
+    if not key or not values:
+        raise ValueError(f"--sweep is {text!r}, expected KEY=VALUE,VALUE such as guidance_scale=1,2,3")
+    if model is None:
+        raise ValueError("--sweep makes clips: leave --clips out")
+    parsed = [OmegaConf.create({"value": value}).value if not value.replace(".", "", 1).isdigit()
+              else float(value) if "." in value else int(value) for value in values.split(",")]
+    for value in parsed:
+        changed_sampler(model, key, value)
+    return key, parsed
+
+
+def changed_sampler(model: TextToSound, key: str, value: Any) -> Any:
+    """The model's sampler with another value of one of its settings.
+
+    Raises:
+        ValueError: if it has no such setting, or not that value.
+    """
+    spec = model.sampler.spec
+    if key not in spec["init_args"]:
+        raise ValueError(f"--sweep: {spec['class_path']} has no {key}, expected one of "
+                         f"{', '.join(sorted(spec['init_args']))}")
+    sampler = rebuild({**spec, "init_args": spec["init_args"] | {key: value}})
+    if hasattr(sampler, "check"):
+        sampler.check(model.decoder.transition)
+    return sampler
+
+
+def table(scores: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """Lines of plain text: a score a line, its interval, and the rows it is to be compared with."""
+    others = [row for row in ROWS if row != "made"]
+    yield f"{'':36}{'made':>9}  {'95 % interval':18}" + "".join(f"{row:>10}" for row in others)
+    for one in scores.values():
+        if "made" not in one:
+            continue
+        made = one["made"]
+        cells = (_number(one[row]["value"]) if row in one else "" for row in others)
+        label = f"{one['label']}{', ' + one['unit'] if one['unit'] else ''}"
+        yield (f"{label:36}{_number(made['value']):>9}  {_number(made['low']) + ' to ' + _number(made['high']):18}"
+               + "".join(f"{cell:>10}" for cell in cells))
+
+
+def _by(scores: Sequence[Score], members: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    parts = {}
+    for group in sorted(set(members)):
+        own = [one for one, member in zip(scores, members, strict=True) if member == group]
+        parts[group] = {key: estimate.as_dict() for key, estimate in bootstrap_summary(own, REPEATS).items()}
+    return parts
+
+
+def _given(path: Path | None, flag: str) -> Path:
+    if path is None:
+        raise FileNotFoundError(f"no weights: give {flag}")
+    return path
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -96,8 +96,8 @@ def card(judge: EventTagger, clips: int) -> str:
         parts += [f"\n{clips} true scenes {title}:\n", "\n".join(_table(rows))]
     weights = sum(parameter.numel() for parameter in judge.parameters())
     return CARD_TEXT.format(classes=len(judge.classes), millions=weights / 1e6, seconds=seconds,
-                            steps=judge.facts.get("steps", "?"), fingerprint=fingerprint(judge), version=version("torch"),
-                            tables="\n".join(parts))
+                            steps=judge.facts.get("steps", "?"), fingerprint=fingerprint(judge),
+                            version=version("torch"), tables="\n".join(parts))
 
 
 CARD_TEXT = """# The judge

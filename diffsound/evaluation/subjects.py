@@ -54,8 +54,8 @@ class Subjects:
     @classmethod
     def _of_scenes(cls, data: SceneDataModule, number: int, seed: int) -> Subjects:
         if not 1 <= number <= len(data.test):
-            raise ValueError(f"--num-clips is {number}, but audio.init_args.num_test is {len(data.test)}: expected 1 to "
-                             f"{len(data.test)}")
+            raise ValueError(f"--num-clips is {number}, but audio.init_args.num_test is {len(data.test)}: expected 1 "
+                             f"to {len(data.test)}")
         items = [data.test[i] for i in range(number)]
         real = ClipSet("reference", tuple(item["waveform"] for item in items), data.test.sample_rate,
                        tuple(item["text"] for item in items), tuple(f"{i:04d}" for i in range(number)))
