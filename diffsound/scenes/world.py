@@ -143,7 +143,8 @@ def _then_while(world: World, rng: Generator) -> Structure:
 
 
 def _timed(world: World, rng: Generator) -> Structure:
-    name, at = world.pick(rng, world.momentary), float(rng.integers(1, 4))
+    name = world.pick(rng, world.momentary)
+    at = float(rng.integers(1, 4 if SOUNDS[name].seconds[1] <= 0.75 else 3))  # over before 3.9 s, the recipes' length
     if rng.random() < 0.5:
         return Structure((Request(name, at=at),))
     return Structure((Request(name, at=at),), world.request(rng, world.pick(rng, world.sustained), role="background"))
