@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict train-text-encoder train-tagger train-captioner score ablation bench
+        train-autoregressive predict train-text-encoder train-tagger train-captioner evaluate ablation bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,8 @@ train-tagger: $(READY)  ## the judge of scenes
 train-captioner: $(READY)  ## sound -> text, to compare with the text asked for
 	$(BIN)/diffsound fit $(call STAGE,captioner)
 
-score: $(READY)  ## what the judge hears in test scenes: events, their order, their number
-	$(BIN)/diffsound test $(call STAGE,score)
+evaluate: $(READY)  ## score what a system makes, with intervals, ceilings and a page: out/evaluation/report/index.html
+	$(BIN)/diffsound evaluate --recipe $(RECIPE) $(ARGS)
 
 ablation: $(READY)  ## three matrices, the baseline and all samplers compared: out/ablation/ablation.md
 	$(BIN)/diffsound ablation --recipe $(RECIPE) $(ARGS)

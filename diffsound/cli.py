@@ -14,7 +14,7 @@ Text to sound by discrete diffusion over mel-spectrogram tokens.
 verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
   fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger, captioner
   validate   score a trained stage on the validation split (--ckpt_path FILE)
-  test       the same on the test split; with stage score, what a judge hears in generated scenes
+  test       the same on the test split
   tokenize   write the token store that the decoders train from (stage tokenize)
   predict    make a clip of every prompt (stage predict)
 
@@ -22,6 +22,7 @@ other verbs:
   manifest         list the clips of a data set folder in the file that recipes read
   demo             train the whole chain on procedural scenes and make a page of clips
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
+  evaluate         score what a system makes: events, order, number; distances; captions; a page with all of it
   bench            how long sampling, training, codec and vocoder take on this machine
   import-original  turn the published checkpoints of the original Diffsound into a bundle
 
@@ -32,7 +33,7 @@ DIFFSOUND_DEBUG=1 shows the traceback of an error.
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
 OTHER_VERBS = {  # whose module has a main(args)
     "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
-    "bench": "diffsound.bench",
+    "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",
     "import-original": "diffsound.original.import_cli",
 }
 

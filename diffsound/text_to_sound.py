@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -162,10 +161,6 @@ class TextToSound(LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
         return self(batch["text"], batch["seed"], batch.get("negative"))
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
-        """A clip of every caption, for a callback to judge; its seed follows from the scene's id."""
-        return self(batch["text"], [zlib.crc32(name.encode()) for name in batch["id"]])
 
     def _sidecar(self, text: str, negative: str | None, seed: int, tokens: Tensor, seconds: dict[str, float]
                  ) -> dict[str, Any]:

@@ -17,7 +17,7 @@ PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.pa
 
 
 def parse(capsys, recipe, stage, *extra):
-    verb = {"predict": "predict", "tokenize": "predict", "score": "test"}.get(stage, "fit")
+    verb = {"predict": "predict", "tokenize": "predict"}.get(stage, "fit")
     with pytest.raises(SystemExit) as stop:
         run(verb, ["--config", str(recipe), "--config", str(ROOT / f"configs/stage/{stage}.yaml"), *extra,
                    "--print_config"])

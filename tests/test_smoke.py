@@ -177,12 +177,11 @@ def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
 
 
 def test_the_system_is_scored_by_a_judge(command, trained, capsys):
-    assert command("fit", "tagger") == 0
-    assert command("test", "score") == 0
-    told = capsys.readouterr().out
-    assert "order if heard" in told
-    assert "generated, captions shuffled" in told
-    assert json.loads((trained / "score/scores.json").read_text())["clips"] == 4
+    folder = trained.parents[1]
+    assert main(["evaluate", "--recipe", str(ROOT / "recipes/scenes.yaml"), "--config", str(folder / "tiny.yaml"),
+                 "--runs", str(folder / "runs"), "--num-clips", "4", "--out", str(folder / "evaluation")]) == 0
+    assert "event F1" in capsys.readouterr().out
+    assert json.loads((folder / "evaluation/scores.json").read_text())["clips"] == 4
 
 
 @pytest.mark.parametrize(("stage", "options", "message"), [

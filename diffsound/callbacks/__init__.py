@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 _FILES = {"AveragedWeights": "averaged_weights", "ClipWriter": "clip_writer", "LastCheckpoint": "last_checkpoint",
-          "MelPictures": "mel_pictures", "SceneScores": "scene_scores", "SeededSteps": "seeded_steps",
+          "MelPictures": "mel_pictures", "SeededSteps": "seeded_steps",
           "TokenStoreCallback": "token_store_writer"}
 __all__ = list(_FILES)
 

@@ -9,6 +9,7 @@ import pytest
 
 from diffsound.evaluation.order import is_so
 from diffsound.scenes import MOMENTARY, SOUNDS, Request, Structure, World, make_scene, render
+from diffsound.scenes.layout import lay_out
 from diffsound.scenes.world import DRAW, KINDS
 
 RATE = 22050
@@ -117,6 +118,14 @@ def test_every_structure_fits_the_default_clip():
             scene = render(structure, np.random.default_rng(seed))
             assert len(scene.events) == sum(request.count for request in structure.requests)
             assert scene.events[-1].offset < 86016 / RATE
+
+
+def test_whatever_is_drawn_fits_the_default_clip():
+    world = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6)
+    for seed in range(5000):
+        rng = np.random.default_rng([9, seed])
+        slots = lay_out(world.draw(rng), 86016 / RATE, rng)
+        assert all(0 < slot.onset < slot.onset + slot.length < 86016 / RATE for slot in slots)
 
 
 @pytest.mark.parametrize(("make", "message"), [
