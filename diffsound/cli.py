@@ -23,6 +23,7 @@ other verbs:
   demo             train the whole chain on procedural scenes and make a page of clips
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
   bench            how long sampling, training, codec and vocoder take on this machine
+  listening-test   a blind listening test on one page, and what its results say
   import-original  turn the published checkpoints of the original Diffsound into a bundle
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
@@ -32,7 +33,7 @@ DIFFSOUND_DEBUG=1 shows the traceback of an error.
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
 OTHER_VERBS = {  # whose module has a main(args)
     "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
-    "bench": "diffsound.bench",
+    "bench": "diffsound.bench", "listening-test": "diffsound.listening_test.command",
     "import-original": "diffsound.original.import_cli",
 }
 
