@@ -24,6 +24,7 @@ other verbs:
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
   evaluate         score what a system makes: events, order, number; distances; captions; a page with all of it
   bench            how long sampling, training, codec and vocoder take on this machine
+  listening-test   a blind listening test on one page, and what its results say
   import-original  turn the published checkpoints of the original Diffsound into a bundle
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
@@ -34,6 +35,7 @@ RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
 OTHER_VERBS = {  # whose module has a main(args)
     "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",
+    "listening-test": "diffsound.listening_test.command",
     "import-original": "diffsound.original.import_cli",
 }
 

@@ -55,15 +55,15 @@ def opened(browser, folder: Path, path: str = "index.html", **context) -> Iterat
     error in the console, no exception, no request that failed or that went elsewhere."""
     with served(folder) as address:
         room = browser.new_context(**context)
-        page = room.new_page()
         errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning")
+        room.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning")
                 else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400
+        room.on("weberror", lambda error: errors.append(str(error.error)))
+        room.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400
                 else None)
-        page.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
+        room.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
                 else errors.append(f"request of {request.url}"))
+        page = room.new_page()
         page.goto(f"{address}/{path}")
         yield page
         room.close()

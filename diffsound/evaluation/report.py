@@ -64,7 +64,8 @@ def write_report(folder: Path) -> Path:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f'<style>{style}</style></head><body><h1>{escape(title)}</h1><p class="soft">{scores["clips"]} clips; '
-        f'intervals hold 95 % of the bootstrap over clips.</p>{warning}<nav>{links}</nav><main>{body}</main></body></html>\n',
+        f'intervals hold 95 % of the bootstrap over clips.</p>{warning}<nav>{links}</nav>'
+        f'<main>{body}</main></body></html>\n',
         encoding="utf-8")
     os.replace(temporary, page)
     return page

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from diffsound.checked_json import NUMBER, read_json
+
 FORMAT = 1
-NUMBER = (int, float)
 ROWS = {  # what was scored, and how it is called in a table
     "made": "made", "ceiling": "true renderings (ceiling)", "rebuilt": "through codec and vocoder",
     "chance": "captions shuffled (chance)", "silence": "silence", "noise": "noise",
 }
 ESTIMATE = {"value": (*NUMBER, None), "low": (*NUMBER, None), "high": (*NUMBER, None), "clips": int}
 EVENT = {"name": str, "onset?": (*NUMBER, None), "offset?": (*NUMBER, None)}
-# A key with "?" may be absent; "*" stands for any key; [x] is a list of x; a tuple lists types, None for null.
 SCHEMA = {
     "format": int, "recipe": str, "clips": int,
     "scores": {"*": {"label": str, "group": str, "better": str, "unit?": str,
@@ -43,13 +42,7 @@ def read_scores(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: diffsound evaluate writes it")
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON that can be read ({error})") from error
-    if isinstance(scores, dict) and scores.get("format", FORMAT) != FORMAT:
-        raise ValueError(f"{path} has format {scores['format']!r}, expected {FORMAT}: evaluate again with this version")
-    _check(scores, SCHEMA, str(path))
+    scores = read_json(path, SCHEMA, FORMAT)
     for name, score in scores["scores"].items():
         if score["better"] not in ("higher", "lower"):
             raise ValueError(f"{path}: scores.{name}.better is {score['better']!r}, expected higher or lower")
@@ -62,33 +55,3 @@ def read_scores(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{path}: sweeps[{number}].scores.{name} has {len(values)} values for "
                                  f"{len(sweep['values'])} of {sweep['over']}")
     return scores
-
-
-def _check(value: Any, expected: Any, where: str) -> None:
-    """Raise ValueError at the first place where `value` is not as `expected` (see SCHEMA)."""
-    if isinstance(expected, dict):
-        _check_type(value, dict, where)
-        for key, inner in expected.items():
-            if key == "*":
-                for name, entry in value.items():
-                    _check(entry, inner, f"{where}: {name}")
-            elif key.removesuffix("?") in value:
-                _check(value[key.removesuffix("?")], inner, f"{where}: {key.removesuffix('?')}")
-            elif not key.endswith("?"):
-                raise ValueError(f"{where}: the key {key!r} is missing")
-    elif isinstance(expected, list):
-        _check_type(value, list, where)
-        for number, entry in enumerate(value):
-            _check(entry, expected[0], f"{where}[{number}]")
-    else:
-        _check_type(value, expected, where)
-
-
-def _check_type(value: Any, expected: Any, where: str) -> None:
-    types = expected if isinstance(expected, tuple) else (expected,)
-    fits = isinstance(value, tuple(kind or type(None) for kind in types))
-    if not fits or (isinstance(value, bool) and not {bool, object} & set(types)):  # Python's True is also an int
-        names = {dict: "a mapping", list: "a list", str: "text", int: "a number", float: "a number", None: "null",
-                 bool: "true or false"}
-        wanted = " or ".join(dict.fromkeys(names[kind] for kind in types))
-        raise ValueError(f"{where} is {json.dumps(value)[:40]}, expected {wanted}")

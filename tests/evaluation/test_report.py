@@ -60,8 +60,8 @@ def test_in_a_browser(evaluation, browser):  # noqa: F811
             assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") > 0
         for number_of, player in enumerate(page.locator("audio").all()):
             player.scroll_into_view_if_needed()
-            if number_of == 0:
-                player.click(position={"x": 26, "y": player.bounding_box()["height"] / 2})  # the button is the browser's
+            if number_of == 0:  # the button is the browser's own, at the left
+                player.click(position={"x": 26, "y": player.bounding_box()["height"] / 2})
             else:
                 player.focus()
                 page.keyboard.press("Space")

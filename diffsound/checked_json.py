@@ -1,0 +1,61 @@
+"""JSON files whose content is checked before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+NUMBER = (int, float)
+
+
+def read_json(path: Path, expected: Any, version: int) -> Any:
+    """The content of a file that holds a mapping with "format": `version`, of the shape `expected`.
+
+    Args:
+        expected: types, in the shape of the content. In a mapping a key with "?" may be absent and "*" stands for every
+            key; [x] is a list of x; a tuple lists types of which one must fit, None for null; `object` is anything.
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is not JSON, is of another format, or does not have that shape; the message names the place.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON that can be read ({error})") from error
+    if isinstance(content, dict) and content.get("format", version) != version:
+        raise ValueError(f"{path} has format {content['format']!r}, expected {version}: another version wrote it")
+    check(content, expected, str(path))
+    return content
+
+
+def check(value: Any, expected: Any, where: str) -> None:
+    """Raise ValueError at the first place where `value` is not as `expected` (see `read_json`)."""
+    if isinstance(expected, dict):
+        _check_type(value, dict, where)
+        for key, inner in expected.items():
+            if key == "*":
+                for name, entry in value.items():
+                    check(entry, inner, f"{where}: {name}")
+            elif key.removesuffix("?") in value:
+                check(value[key.removesuffix("?")], inner, f"{where}: {key.removesuffix('?')}")
+            elif not key.endswith("?"):
+                raise ValueError(f"{where}: the key {key!r} is missing")
+    elif isinstance(expected, list):
+        _check_type(value, list, where)
+        for number, entry in enumerate(value):
+            check(entry, expected[0], f"{where}[{number}]")
+    else:
+        _check_type(value, expected, where)
+
+
+def _check_type(value: Any, expected: Any, where: str) -> None:
+    types = expected if isinstance(expected, tuple) else (expected,)
+    fits = isinstance(value, tuple(kind or type(None) for kind in types))
+    if not fits or (isinstance(value, bool) and not {bool, object} & set(types)):  # Python's True is also an int
+        names = {dict: "a mapping", list: "a list", str: "text", int: "a number", float: "a number", None: "null",
+                 bool: "true or false"}
+        wanted = " or ".join(dict.fromkeys(names[kind] for kind in types))
+        raise ValueError(f"{where} is {json.dumps(value)[:40]}, expected {wanted}")
