@@ -36,7 +36,7 @@ def bootstrap(statistic: Callable[[Any], float | None], rows: Sequence | np.ndar
         repeats, seed: of the draws.
         level: share of the draws within the interval.
         centred: shift the interval so that the draws have their mean at the value. For statistics that are too large
-            on fewer different clips, such as distances between distributions: each draw has a clip about twice, and
+            on fewer different clips, such as distances between distributions: a draw holds about 63 % of the clips, and
             without the shift the interval may not even hold the value.
     Raises:
         ValueError: if there are no rows, repeats or level make no interval, or the statistic has no value on the rows.

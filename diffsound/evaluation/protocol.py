@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
+
 from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.extractors import Extractor
 
@@ -42,7 +44,7 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
-    return found
+    return found | {"torch": torch.__version__}  # with the build, which its metadata leave out
 
 
 def markdown(card: Mapping[str, Any]) -> str:

@@ -48,15 +48,15 @@ class MelceptionExtractor(NetworkExtractor):
 
     def __init__(self, checkpoint: str | os.PathLike, table: str | os.PathLike, batch_size: int = 8,
                  device: str | torch.device = "cpu") -> None:
+        settings = MelSettings()
         state = read_state(checkpoint, "Melception", "--melception")
+        means, deviations = _table(table, settings.n_mels)
         if "fc.weight" not in state:
             raise ValueError(f"{checkpoint}, given by --melception, is not Melception: it lacks the weight 'fc.weight'")
         network = Melception(len(state["fc.weight"]))
         if not any(name.startswith("AuxLogits.") for name in state):
             network.AuxLogits = None  # only for training
         fill(network, state, "Melception", "--melception")
-        settings = MelSettings()
-        means, deviations = _table(table, settings.n_mels)
         whole = nn.ModuleDict({"network": network, "mel": LogMel(settings)})
         whole.register_buffer("mean", means[:, None])
         whole.register_buffer("deviation", deviations[:, None])
