@@ -108,7 +108,8 @@ class Evaluation:
         made, subjects = self.clips()
         judge = load_judge(self.options.judge)
         rows = {"made": made, **self.rows(made, subjects)}
-        self.check_and_measure(rows, subjects, judge)
+        distant = rows if subjects.others is None else rows | {"ceiling": subjects.others}
+        self.check_and_measure(distant, subjects, judge)
         if subjects.structures:
             self.score_scenes(rows, subjects, judge)
         else:
@@ -143,7 +144,7 @@ class Evaluation:
             real = ClipSet.from_folder(options.reference, made.sample_rate, "reference")
         else:
             real = ClipSet.from_manifest(options.reference, sample_rate=made.sample_rate, name="reference")
-        return made, Subjects.of_texts(made, real)
+        return made, Subjects.of_texts(made, real, options.seed)
 
     def make(self, subjects: Subjects) -> ClipSet:
         """A clip of every text, kept as OUT/clips/ID.wav with its sidecar; what is there and the same is kept."""
@@ -170,10 +171,10 @@ class Evaluation:
     def rows(self, made: ClipSet, subjects: Subjects) -> dict[str, ClipSet]:
         """Sounds of which it is known what they deserve."""
         rows = {}
-        if subjects.others is not None:
-            rows["ceiling"] = subjects.others
-        if self.model is not None:
-            rows["rebuilt"] = rebuilt(subjects.others or subjects.real, self.model.codec, self.model.vocoder)
+        if subjects.true is not None:
+            rows["ceiling"] = subjects.true
+            if self.model is not None:
+                rows["rebuilt"] = rebuilt(subjects.true, self.model.codec, self.model.vocoder)
         return rows | {"silence": silence(made), "noise": noise(made, self.options.seed)}
 
     def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:
@@ -202,7 +203,10 @@ class Evaluation:
                     self.note(key, "chance", estimate, **describe(key))
             if isinstance(extractor, CLAPExtractor):
                 texts = extractor.text(made.texts)
-                pairs = {row: (one.features, texts) for row, one in heard.items() if one.ids == made.ids}
+                own = {row: one for row, one in heard.items() if row != "ceiling"}
+                if subjects.true is not None:
+                    own["ceiling"] = reference if subjects.true is real else heard["ceiling"]
+                pairs = {row: (one.features, texts) for row, one in own.items()}
                 pairs["chance"] = (heard["made"].features, texts[shuffle])
                 for row, pair in pairs.items():
                     self.note("clap_score", row, clap_score(*pair), label="CLAP score", group="text", better="higher",
@@ -286,7 +290,7 @@ class Evaluation:
                           rows["made"])
                 return
         captioner = Captioner.from_checkpoint(path)
-        said = {row: say(captioner, clips) for row, clips in rows.items() if len(clips) == len(rows["made"])}
+        said = {row: say(captioner, clips) for row, clips in rows.items()}
         order = shuffled(len(rows["made"]), self.options.seed)
         asked = dict.fromkeys(said, (subjects.captions, subjects.structures))
         said["chance"] = said["made"]

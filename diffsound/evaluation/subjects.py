@@ -19,17 +19,18 @@ class Subjects:
 
     real: the reference.
     captions: all that people, or the grammar, said of each real clip.
+    true: what a perfect system might make of each text: other renderings of the same scenes, or the real clips.
+    others: real clips that are not in `real`, to compare distances with: `true`, of scenes, or another split.
     structures: what each text asks for, where that is known of all.
     combinations: "seen" or "held out", of scenes.
-    others: other real clips: true renderings of the same structures, or clips of another split. They show what scores
-        a perfect system might get; None if there are none.
     """
 
     real: ClipSet
     captions: tuple[tuple[str, ...], ...]
+    true: ClipSet | None = None
+    others: ClipSet | None = None
     structures: tuple[Structure, ...] | None = None
     combinations: tuple[str, ...] | None = None
-    others: ClipSet | None = None
 
     @classmethod
     def of_data(cls, data: LightningDataModule, number: int, seed: int) -> Subjects:
@@ -49,7 +50,7 @@ class Subjects:
         real, captions = _of_split(data, split, number, "reference")
         rest = next((other for other in (data.val_split, "train") if other in present and other != split), None)
         others = _of_split(data, rest, len(real), "ceiling")[0] if rest else None
-        return cls(real, captions, others=others)
+        return cls(real, captions, real, others)
 
     @classmethod
     def _of_scenes(cls, data: SceneDataModule, number: int, seed: int) -> Subjects:
@@ -60,15 +61,18 @@ class Subjects:
         real = ClipSet("reference", tuple(item["waveform"] for item in items), data.test.sample_rate,
                        tuple(item["text"] for item in items), tuple(f"{i:04d}" for i in range(number)))
         structures = tuple(Structure.from_dict(item["structure"]) for item in items)
-        return cls(real, tuple(tuple(item["captions"]) for item in items), structures,
-                   tuple(item["combination"] for item in items),
-                   true_renderings(structures, real, data.test.world.rooms, seed))
+        true = true_renderings(structures, real, data.test.world.rooms, seed)
+        return cls(real, tuple(tuple(item["captions"]) for item in items), true, true, structures,
+                   tuple(item["combination"] for item in items))
 
     @classmethod
-    def of_texts(cls, clips: ClipSet, real: ClipSet) -> Subjects:
+    def of_texts(cls, clips: ClipSet, real: ClipSet, seed: int) -> Subjects:
         """For `clips` that are there already: what they ask for is read from their texts, if all are scenes'."""
-        structures = tuple(read(text) for text in clips.texts)
-        return cls(real, tuple((text,) for text in clips.texts), structures if all(structures) else None)
+        captions, structures = tuple((text,) for text in clips.texts), tuple(read(text) for text in clips.texts)
+        if not all(structures):
+            return cls(real, captions)
+        true = true_renderings(structures, clips, 0.0, seed)
+        return cls(real, captions, true, true, structures)
 
 
 def _of_split(data: AudioTextDataModule, split: str, number: int, name: str

@@ -134,7 +134,7 @@ def test_whatever_is_drawn_fits_the_default_clip():
     (lambda: Request("rain", 2), "count of rain is 2, expected 1 to 1"),
     (lambda: Request("rain", attributes=("high",)), r"rain \(1\) cannot be high: expected among faint, loud"),
     (lambda: Request("dog", attributes=("huge",)), "dog .* cannot be huge"),
-    (lambda: Request("dog", attributes=("high", "low")), "asked to be high and low"),
+    (lambda: Request("dog", attributes=("high", "low")), "asked to be low and high"),
     (lambda: Request("dog", at=0), "at second 0"),
     (lambda: Structure(()), "a scene of nothing"),
     (lambda: Structure((Request("dog"), Request("dog"))), "a scene of dog, dog: expected one to 4 different"),
