@@ -180,7 +180,7 @@ def build_part(recipe: DictConfig, name: str) -> Any:
     parser.add_subclass_arguments(LightningDataModule if name in DATA else nn.Module, name)
     part = OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)[name]
     try:
-        return parser.instantiate_classes(parser.parse_object({name: part}))[name]
+        return parser.instantiate(parser.parse_object({name: part}))[name]
     except ValueError as error:
         raise ValueError(_essence(str(error))) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffsound.recipe import _essence, run
+from diffsound.recipe import _essence, build_part, changed_recipe, run
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -92,6 +92,28 @@ def test_a_mistake_is_named_in_one_line(arguments, message, capsys):
         run("fit", ["--config", str(ROOT / "recipes/scenes.yaml"), "--config",
                     str(ROOT / "configs/stage/diffusion.yaml"), *arguments])
     assert "usage:" not in str(error.value)
+
+
+def test_options_change_a_recipe():
+    recipe = ROOT / "recipes/scenes.yaml"
+    assert changed_recipe(recipe, ["--name", "other", "--train.vqvae.max_steps", "5"]).train.vqvae.max_steps == 5
+    assert changed_recipe(recipe, ["--config", str(ROOT / "tests/tiny.yaml")]).frames == 64
+    with pytest.raises(ValueError, match="expected --key value"):
+        changed_recipe(recipe, ["--name=other"])
+    with pytest.raises(FileNotFoundError, match="there is no recipe absent.yaml"):
+        changed_recipe(Path("absent.yaml"), [])
+
+
+def test_a_part_is_built_as_its_stage_would_build_it():
+    recipe = changed_recipe(ROOT / "recipes/scenes.yaml", ["--audio.init_args.num_test", "5"])
+    assert len(build_part(recipe, "audio").test) == 5
+    with pytest.raises(ValueError, match="the recipe has no codec"):
+        build_part(recipe, "codec")
+    with pytest.raises(ValueError, match="no checkpoint at runs/scenes/diffusion/last.ckpt|train that stage first"):
+        build_part(recipe, "text_to_sound")
+    recipe.audio.init_args.num_tests = 5
+    with pytest.raises(ValueError, match="num_tests"):
+        build_part(recipe, "audio")
 
 
 def test_what_other_choices_would_need_is_left_out():

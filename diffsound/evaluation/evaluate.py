@@ -8,6 +8,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--ast", type=Path, help="folder of an Audio Spectrogram Transformer, for FAD, FD, KL, ...")
     parser.add_argument("--clap", type=Path, help="folder of a CLAP model, for the CLAP score too")
     parser.add_argument("--panns", type=Path, help="checkpoint of a PANNs Cnn14")
-    parser.add_argument("--inception", type=Path, help="checkpoint of the paper's mel Inception")
-    parser.add_argument("--inception-table", type=Path, help="its means and deviations of the bands")
+    parser.add_argument("--melception", type=Path, help="checkpoint of the paper's Inception of mels")
+    parser.add_argument("--melception-table", type=Path, help="its means and deviations of the bands")
     parser.add_argument("--spice", action="store_true", help="score SPICE too, whose models must be there")
     parser.add_argument("--reference-hash", help="what the reference must be, as an earlier protocol.md tells it")
     parser.add_argument("--sweep", action="append", default=[], metavar="KEY=VALUE,VALUE",
@@ -103,10 +104,10 @@ class Evaluation:
 
     def run(self) -> None:
         """Everything. The checks come first among the results: where one fails there are no scores."""
+        judge = load_judge(self.options.judge)
         self.model = build_part(self.recipe, "text_to_sound") if self.options.clips is None else None
         sweeps = [read_sweep(text, self.model) for text in self.options.sweep]
         made, subjects = self.clips()
-        judge = load_judge(self.options.judge)
         rows = {"made": made, **self.rows(made, subjects)}
         distant = rows if subjects.others is None else rows | {"ceiling": subjects.others}
         self.check_and_measure(distant, subjects, judge)
@@ -195,12 +196,11 @@ class Evaluation:
                 skipped = self.skipped if row == "made" else None
                 for key, estimate in standard_scores(one, reference, repeats=REPEATS, skipped=skipped).items():
                     self.note(key, row, estimate, **describe(key))
-            by_chance = made.take([shuffle[i] for i in range(len(made))])
-            swapped = hear(ClipSet("chance", by_chance.waveforms, made.sample_rate, made.texts, made.ids), extractor,
-                           windows=False)
-            for key, estimate in standard_scores(swapped, reference, repeats=REPEATS).items():
-                if key.startswith("kl"):  # the others do not look at pairs
-                    self.note(key, "chance", estimate, **describe(key))
+            if heard["made"].logits is not None and made.ids == real.ids:  # the other scores do not look at pairs
+                swapped = replace(heard["made"], logits=heard["made"].logits[shuffle], windows=None)
+                for key, estimate in standard_scores(swapped, reference, repeats=REPEATS).items():
+                    if key.startswith("kl"):
+                        self.note(key, "chance", estimate, **describe(key))
             if isinstance(extractor, CLAPExtractor):
                 texts = extractor.text(made.texts)
                 own = {row: one for row, one in heard.items() if row != "ceiling"}
@@ -225,9 +225,9 @@ class Evaluation:
                 "AST": lambda: ASTExtractor(_given(options.ast, "--ast FOLDER")),
                 "CLAP": lambda: CLAPExtractor(_given(options.clap, "--clap FOLDER")),
                 "PANNs": lambda: PANNsExtractor(_given(options.panns, "--panns FILE")),
-                "mel Inception": lambda: MelceptionExtractor(
-                    _given(options.inception, "--inception FILE"),
-                    _given(options.inception_table, "--inception-table FILE"))}
+                "Melception": lambda: MelceptionExtractor(
+                    _given(options.melception, "--melception FILE"),
+                    _given(options.melception_table, "--melception-table FILE"))}
 
     @torch.no_grad()
     def score_scenes(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:

@@ -1,0 +1,143 @@
+"""The whole command on clips of which it is known what they deserve."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from diffsound.cli import main
+from diffsound.data.audio import save
+from diffsound.evaluation.evaluate import confusion, rightness, seed_of
+from diffsound.evaluation.order import score
+from diffsound.scenes import Event, Request, Structure, World, make_scene, render
+
+CLIPS = 12
+RATE = 22050
+
+
+def write(folder, scenes, texts):
+    folder.mkdir()
+    for i, (scene, text) in enumerate(zip(scenes, texts, strict=True)):
+        save(folder / f"{i:04d}.wav", scene.waveform, scene.sample_rate)
+        (folder / f"{i:04d}.json").write_text(json.dumps({"text": text}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """True clips of `CLIPS` sentences, and another true clip of each as reference."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    scenes = [make_scene(5, i, world=World(kinds={"single": 1, "then": 2, "count": 1})) for i in range(CLIPS)]
+    texts = [scene.caption for scene in scenes]
+    others = [render(scene.structure, np.random.default_rng(i)) for i, scene in enumerate(scenes)]
+    return write(folder / "made", scenes, texts), write(folder / "real", others, texts)
+
+
+@pytest.fixture(scope="module")
+def evaluated(folders):
+    out = folders[0].parent / "out"
+    assert main(["evaluate", "--clips", str(folders[0]), "--reference", str(folders[1]), "--out", str(out)]) == 0
+    return out, json.loads((out / "scores.json").read_text())
+
+
+def test_true_clips_are_at_the_ceiling_and_nothing_else_is(evaluated):
+    scores = evaluated[1]["scores"]
+    for name, least in (("f1", 0.9), ("order", 0.8), ("recall", 0.9)):
+        for row in ("made", "ceiling"):
+            assert scores[name][row]["value"] >= least, (name, row)
+            assert scores[name][row]["low"] <= scores[name][row]["value"] <= scores[name][row]["high"]
+        for row in ("silence", "noise", "chance"):
+            assert scores[name][row]["value"] < 0.4, (name, row)
+    assert scores["kl_tagger"]["made"]["value"] < scores["kl_tagger"]["chance"]["value"]
+    assert scores["kid_tagger"]["made"]["value"] < min(scores["kid_tagger"][row]["value"] for row in ("silence", "noise"))
+
+
+def test_what_cannot_be_scored_is_named_with_a_reason(evaluated):
+    why = {one["name"]: one["why"] for one in evaluated[1]["skipped"]}
+    assert f"{CLIPS} rows" in why["FD (tagger)"]
+    assert "--clap FOLDER" in why["scores by CLAP"]
+    assert "--captioner" in why["audio-caption scores"]
+
+
+def test_the_page_and_the_protocol_are_there(evaluated):
+    out, scores = evaluated
+    assert len(scores["examples"]) == CLIPS
+    for example in scores["examples"]:
+        assert (out / "report" / example["audio"]).is_file()
+        assert (out / "report" / example["picture"]).is_file()
+    assert "event F1" in (out / "report/index.html").read_text()
+    assert scores["protocol"]["reference_hash"] in (out / "protocol.md").read_text()
+    assert set(scores["by"]["kind"]) <= {"single", "then", "count"}
+    assert all(check["passed"] for check in scores["checks"] if check["fatal"])
+
+
+def test_another_reference_than_the_one_agreed_on_gives_no_scores(folders, tmp_path, capsys):
+    assert main(["evaluate", "--clips", str(folders[0]), "--reference", str(folders[1]), "--out", str(tmp_path / "out"),
+                 "--reference-hash", "0123456789abcdef"]) == 1
+    assert "expected 0123456789abcdef" in capsys.readouterr().err
+    assert not (tmp_path / "out/scores.json").exists()
+
+
+def empty(folder):
+    pass
+
+
+def one_clip(folder):
+    save(folder / "a.wav", np.full(RATE, 0.1, np.float32), RATE)
+
+
+def mixed_rates(folder):
+    one_clip(folder)
+    save(folder / "b.wav", np.full(RATE, 0.1, np.float32), 16000)
+
+
+def no_samples(folder):
+    one_clip(folder)
+    save(folder / "b.wav", np.zeros(0, np.float32), RATE)
+
+
+def not_a_number(folder):
+    import soundfile
+
+    one_clip(folder)
+    soundfile.write(folder / "b.wav", np.full(RATE, np.nan, np.float32), RATE, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(("fill", "options", "message"), [
+    (empty, [], "holds no clips"), (one_clip, [], "one clip alone"), (mixed_rates, [], "sample rate of 16000"),
+    (no_samples, [], "b.wav: holds no samples"), (not_a_number, [], "b.wav: holds NaN"),
+    (one_clip, ["--sweep", "num_steps=5"], "--sweep makes clips: leave --clips out"),
+    (one_clip, ["--sweep", "num_steps"], "expected KEY=VALUE,VALUE"),
+    (one_clip, ["--judge", "absent.ckpt"], "absent.ckpt"), (one_clip, ["--reference", "absent"], "absent"),
+])
+def test_a_mistake_is_told_in_one_line(tmp_path, folders, capsys, fill, options, message):
+    (tmp_path / "clips").mkdir()
+    fill(tmp_path / "clips")
+    assert main(["evaluate", "--clips", str(tmp_path / "clips"), "--reference", str(folders[1]), *options, "--out",
+                 str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_clip_is_as_right_as_what_is_heard_in_it():
+    asked = Structure((Request("dog", 2), Request("rain")))
+    dog, again, rain = Event("dog", 0.1, 0.3), Event("dog", 0.5, 0.8), Event("rain", 1.0, 2.0)
+    ranks = [rightness(score(heard, asked)) for heard in ([dog, again, rain], [dog, rain], [rain, dog], [rain], [])]
+    assert ranks[0] == 1
+    assert ranks[-1] == 0
+    assert ranks == sorted(ranks, reverse=True)
+
+
+def test_what_is_heard_instead_is_counted_once_a_clip():
+    asked = [Structure((Request("dog"), Request("rain"))), Structure((Request("dog"),))]
+    heard = [[Event("cat", 0, 1), Event("cat", 1, 2), Event("rain", 2, 3)], [Event("dog", 0, 1), Event("rain", 1, 2)]]
+    assert confusion(heard, asked, ["cat", "dog", "rain"]) == {
+        "classes": ["cat", "dog", "rain"], "asked": [[0, 0, 0], [1, 1, 0], [0, 0, 1]]}
+
+
+def test_seeds_depend_on_the_clip_and_on_the_run():
+    assert len({seed_of(name, seed) for name in ("0000", "0001") for seed in (0, 1)}) == 4
+    assert all(0 <= seed_of("0000", seed) < 2**63 for seed in range(3))
