@@ -63,7 +63,8 @@ def test_bleu_of_rows_is_bleu_of_the_published_code_also_of_some_of_them():
     candidates = [" ".join(texts[0].split()[: 3 + i % 9]) for i, texts in enumerate(captions)]  # some too short
     references = [texts[1:] for texts in captions]
     rows = bleu(candidates, references)
-    plain = {i: [text.replace(",", "") for text in texts] for i, texts in enumerate([*references, *[[c] for c in candidates]])}
+    plain = {i: [text.replace(",", "") for text in texts]
+             for i, texts in enumerate([*references, *[[text] for text in candidates]])}
     for chosen in (range(30), [3, 3, 3, 17, 8]):
         theirs, _ = extra.Bleu(4).compute_score({n: plain[i] for n, i in enumerate(chosen)},
                                                 {n: plain[30 + i] for n, i in enumerate(chosen)}, verbose=0)
@@ -82,7 +83,8 @@ def test_what_a_structure_states_is_heard_in_its_ideal_timeline():
 
 
 @pytest.mark.parametrize(("told", "name", "value"), [
-    (Structure((Request("dog", 2), Request("cat"))), "order", 1), (Structure((Request("cat"), Request("dog", 2))), "order", 0),
+    (Structure((Request("dog", 2), Request("cat"))), "order", 1),
+    (Structure((Request("cat"), Request("dog", 2))), "order", 0),
     (Structure((Request("dog", 3), Request("cat"))), "count", 1 / 2), (Structure((Request("dog", 2),)), "f1", 2 / 3),
     (Structure((Request("dog", 2),)), "order", 0), (None, "f1", 0), (None, "read", 0), (None, "exact", 0),
     (Structure((Request("dog", 2, ("loud",)), Request("cat"))), "exact", 0),
@@ -117,7 +119,8 @@ def test_spice_without_its_models_says_where_they_go():
 
 
 @pytest.mark.parametrize(("candidates", "references", "message"), [
-    ([], [], "0 candidates"), (["a"], [["a"], ["b"]], "1 candidates, 2 references"), (["a"], [[]], "clip 0 has no reference"),
+    ([], [], "0 candidates"), (["a"], [["a"], ["b"]], "1 candidates, 2 references"),
+    (["a"], [[]], "clip 0 has no reference"),
     (["a", "b"], [["a"], [" "]], "clip 1 has no reference"),
 ])
 def test_captions_that_do_not_fit_are_refused(candidates, references, message):
