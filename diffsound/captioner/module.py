@@ -46,7 +46,7 @@ class Captioner(Checkpointed, LightningModule):
         roughen: the share of training clips that are made worse, each in three ways, as in the judge's training.
     """
 
-    def __init__(self, mel: MelSettings | dict, width: int = 192, blocks: int = 3, layers: int = 2, heads: int = 4,
+    def __init__(self, mel: MelSettings | dict, width: int = 128, blocks: int = 3, layers: int = 2, heads: int = 4,
                  max_tokens: int = 64, dropout: float = 0.0, words_weight: float = 1.0, roughen: float = 0.5,
                  learning_rate: float = 2e-3, betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01,
                  warmup_steps: int = 100, decay: Literal["constant", "cosine"] = "cosine") -> None:

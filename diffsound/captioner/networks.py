@@ -9,27 +9,27 @@ from torch import Tensor, nn
 
 from diffsound.attention import Attention, FeedForward, KeyValueCache, initial_std
 from diffsound.checkpoint import Rebuildable
-from diffsound.evaluation.tagger import STRIDE, ResidualBlock
+from diffsound.evaluation.tagger import ResidualBlock
 from diffsound.positions import sinusoids
 
 
 class MelEncoder(Rebuildable, nn.Module):
-    """Convolutions over frequency and time, then over time, then a GRU both ways: as the judge of scenes hears."""
+    """Two convolutions over frequency and time, residual ones over time, then a GRU both ways."""
 
-    def __init__(self, n_mels: int = 80, width: int = 192, blocks: int = 3) -> None:
+    def __init__(self, n_mels: int = 80, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
         self.width = width
         self.stem = nn.Sequential(
             nn.Unflatten(1, (1, n_mels)),
-            nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16), nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Flatten(1, 2), nn.Conv1d(32 * math.ceil(n_mels / STRIDE), width, 1))
+            nn.Conv2d(1, 24, 8, stride=4, padding=2), nn.BatchNorm2d(24), nn.ReLU(),
+            nn.Conv2d(24, 48, 3, stride=2, padding=1), nn.BatchNorm2d(48), nn.ReLU(),
+            nn.Flatten(1, 2), nn.Conv1d(48 * math.ceil(n_mels // 4 / 2), width, 1))
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.recurrence = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Embeddings (B, frames / 4, width) of a log-mel (B, n_mels, frames)."""
+        """Embeddings (B, frames / 8, width) of a log-mel (B, n_mels, frames)."""
         x = self.blocks(self.stem(mel)).transpose(1, 2)
         x = self.norm(x + self.recurrence(x)[0])
         return x + sinusoids(x.shape[1], self.width, std=0.3).to(x)  # attention can then move on in time
@@ -60,7 +60,7 @@ class TextDecoder(Rebuildable, nn.Module):
         max_tokens: most pieces that it has positions for.
     """
 
-    def __init__(self, vocabulary_size: int, width: int = 192, layers: int = 2, heads: int = 4, max_tokens: int = 64,
+    def __init__(self, vocabulary_size: int, width: int = 128, layers: int = 2, heads: int = 4, max_tokens: int = 64,
                  dropout: float = 0.0) -> None:
         super().__init__()
         self.width, self.max_tokens = width, max_tokens

@@ -155,10 +155,8 @@ def ideal_timeline(structure: Structure) -> list[Event]:
 
 
 def _event(request: Request, onset: float, length: float) -> Event:
-    sides = {axis: 0.5 for axis in ("pitch", "rate", "level", "distance")}
-    for axis, (low, high) in AXES.items():
-        if axis in sides:
-            sides[axis] = 0.1 if low in request.attributes else 0.9 if high in request.attributes else 0.5
+    sides = {axis: 0.1 if low in request.attributes else 0.9 if high in request.attributes else 0.5
+             for axis, (low, high) in AXES.items() if axis != "length"}
     return Event(request.name, onset, onset + length, sides)
 
 
@@ -198,8 +196,8 @@ def _words(text: str) -> str:
 def _tokens(texts: Sequence[Captions]) -> dict[int, list[str]]:
     """Captions as the published scores cut them (Penn Treebank), by clip."""
     if shutil.which("java") is None:
-        raise OSError("CIDEr and SPICE cut words with a tokenizer in Java, and there is no command java: install a Java "
-                      "runtime, or leave them out")
+        raise OSError("CIDEr and SPICE cut words with a tokenizer in Java, and there is no command java: install a "
+                      "Java runtime, or leave them out")
     tokenizer = _package("tokenizer.ptbtokenizer", "CIDEr").PTBTokenizer()
     # A clip of one empty caption must not become a line that is missing.
     return tokenizer.tokenize({i: [{"caption": " ".join(text.split()) or "."} for text in clip]
