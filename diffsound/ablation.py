@@ -29,7 +29,7 @@ from diffsound.diffusion import (
     Sampler,
     StridedSampler,
 )
-from diffsound.evaluation import EventTagger, Score, frechet_distance, score, summarise
+from diffsound.evaluation import Score, frechet_distance, load_judge, score, summarise
 from diffsound.recipe import changed_recipe, fit_once, run
 from diffsound.scenes import SceneDataModule, Structure
 from diffsound.token_decoder import TokenDecoder
@@ -118,14 +118,16 @@ class Ablation:
         print(f"\n{text}\n\nTables, picture and figures are in {self.out}")
 
     def prepare(self) -> None:
-        """Codec, tokens and, on scenes, the judge: shared by all."""
-        for stage in ["vqvae", *(["tagger"] if self.on_scenes else [])]:
-            fit_once(self._command("recipe", self.recipe, stage), self.folder / stage / "last.ckpt",
-                     self.recipe.train[stage].max_steps)
+        """Codec and tokens, shared by all, and, on scenes, the judge."""
+        codec = self.folder / "vqvae" / "last.ckpt"
+        fit_once(self._command("recipe", self.recipe, "vqvae"), codec, self.recipe.train.vqvae.max_steps)
         if not (self.folder / "tokens" / "store.json").is_file():
             run("tokenize", self._command("recipe", self.recipe, "tokenize"))
-        self.codec = VQVAE.from_checkpoint(self.folder / "vqvae" / "last.ckpt")
-        self.judge = EventTagger.from_checkpoint(self.folder / "tagger" / "last.ckpt") if self.on_scenes else None
+        self.codec = VQVAE.from_checkpoint(codec)
+        self.judge = load_judge() if self.on_scenes else None
+        if self.judge is not None and self.judge.mel != self.codec.mel:
+            raise ValueError(f"the judge listens to {self.judge.mel}, the recipe's mel is {self.codec.mel}: scenes can "
+                             "be compared only with the judge's")
         self._hold_out()
 
     def compare_decoder(self, decoder: str, seed: int) -> None:

@@ -22,7 +22,7 @@ def finished(tmp_path_factory):
     tiny = OmegaConf.merge(OmegaConf.load(RECIPE), OmegaConf.load("tests/tiny.yaml"))
     OmegaConf.save(tiny, folder / "tiny.yaml")
     options = ["--recipe", str(folder / "tiny.yaml"), "--out", str(folder / "out"), "--steps", "2", "--clips", "4",
-               "--train.tagger.max_steps", "1"]
+               "--train.vqvae.max_steps", "1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ablation, "SAMPLERS", {name: (build, (min(steps[0], 3),), matrices)
                                              for name, (build, steps, matrices) in ablation.SAMPLERS.items()})
@@ -49,7 +49,7 @@ def test_every_decoder_and_sampler_has_its_row(finished):
 
 
 def test_options_change_the_recipe(finished):
-    assert read_checkpoint(finished[0] / "runs/scenes/tagger/last.ckpt")["facts"]["steps"] == 1
+    assert read_checkpoint(finished[0] / "runs/scenes/vqvae/last.ckpt")["facts"]["steps"] == 1
 
 
 def test_the_matrices_differ_in_nothing_else(finished):
@@ -69,7 +69,7 @@ def test_a_second_run_adds_what_is_missing_and_trains_nothing_again(finished, mo
     monkeypatch.setattr(ablation, "SAMPLERS", {})
     main([*options, "--seeds", "1"])
     assert json.loads((folder / "ablation.json").read_text())["rows"] == before
-    assert {parts[-2] for parts in trained} == {"vqvae", "tagger"}
+    assert {parts[-2] for parts in trained} == {"vqvae"}
 
 
 def test_figures_of_other_settings_are_not_mixed(finished):

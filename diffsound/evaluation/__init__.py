@@ -5,5 +5,5 @@ from diffsound.evaluation.metrics import frechet_distance, inception_score, kern
 from diffsound.evaluation.order import Score, score, summarise, summarise_by
 from diffsound.evaluation.tagger import EventTagger, timeline
 
-__all__ = ["EventTagger", "Score", "frechet_distance", "inception_score", "kernel_distance", "kl_divergence", "load_judge",
-           "score", "summarise", "summarise_by", "timeline"]
+__all__ = ["EventTagger", "Score", "frechet_distance", "inception_score", "kernel_distance", "kl_divergence",
+           "load_judge", "score", "summarise", "summarise_by", "timeline"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diffsound.data import manifest
-from diffsound.data.audio import load, sample_rate_of
+from diffsound.data.audio import load, resample, sample_rate_of
 
 SUFFIXES = (".wav", ".flac")  # what counts as a clip in a folder; lossy formats would add faults of their own
 
@@ -130,6 +130,13 @@ class ClipSet:
             digest.update(f"{name} {len(waveform)}\n".encode())
             digest.update(waveform.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def at(self, sample_rate: int) -> ClipSet:
+        """The same clips at `sample_rate` Hz."""
+        if sample_rate == self.sample_rate:
+            return self
+        waveforms = tuple(torch.from_numpy(resample(x.numpy(), self.sample_rate, sample_rate)) for x in self.waveforms)
+        return replace(self, waveforms=waveforms, sample_rate=sample_rate)
 
     def take(self, rows: Sequence[int], name: str | None = None) -> ClipSet:
         """Some of the clips, in the order of `rows`."""

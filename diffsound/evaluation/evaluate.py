@@ -254,11 +254,8 @@ class Evaluation:
         """The worst and the best clips, copied beside the report with their pictures."""
         ranked = sorted(range(len(made)), key=lambda i: (rightness(scores[i]), i))
         chosen = {"worst": ranked[:EXAMPLES], "best": ranked[:-EXAMPLES - 1:-1]}
-        if self.model is None:
-            audio = Path(self.options.clips)
-        else:
-            audio = self.out / "clips"
-        folder, examples = self.out / "report" / "clips", []
+        audio = self.options.clips or self.out / "clips"
+        folder, examples, heard_at = self.out / "report" / "clips", [], made.at(judge.mel.sample_rate)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for rank, numbers in chosen.items():
@@ -268,7 +265,7 @@ class Evaluation:
                 shutil.copyfile(source, folder / source.name)
                 asked = [{"name": request.name, "onset": request.at, "offset": None}
                          for request in subjects.structures[i].requests for _ in range(request.count)]
-                mel = judge.log_mel(made.waveforms[i][None])[0]
+                mel = judge.log_mel(heard_at.waveforms[i][None])[0]
                 save_timelines(folder / f"{made.ids[i]}.png", mel.numpy(), judge.mel, asked,
                                [vars(event) for event in heard[i]])
                 examples.append({
@@ -345,19 +342,19 @@ def seed_of(name: str, seed: int) -> int:
 
 
 def listen(judge: torch.nn.Module, clips: ClipSet) -> list[list[Event]]:
-    """What is heard in each clip; clips of one length together."""
-    if len({len(waveform) for waveform in clips.waveforms}) > 1:
-        return [judge.listen(waveform[None])[0] for waveform in clips.waveforms]
-    return [timeline for first in range(0, len(clips), BATCH)
-            for timeline in judge.listen(torch.stack(clips.waveforms[first:first + BATCH]))]
+    """What is heard in each clip."""
+    return _of_each(judge.listen, clips.at(judge.mel.sample_rate))
 
 
 def say(captioner: Captioner, clips: ClipSet) -> list[str]:
     """A caption of each clip."""
-    if len({len(waveform) for waveform in clips.waveforms}) > 1:
-        return [captioner.caption(waveform[None])[0] for waveform in clips.waveforms]
-    return [text for first in range(0, len(clips), BATCH)
-            for text in captioner.caption(torch.stack(clips.waveforms[first:first + BATCH]))]
+    return _of_each(captioner.caption, clips.at(captioner.mel.sample_rate))
+
+
+def _of_each(hear: Callable[[torch.Tensor], list], clips: ClipSet) -> list:
+    """What `hear` makes of each clip, of (B, N) where they are of one length."""
+    batch, waveforms = BATCH if len(set(clips.seconds)) == 1 else 1, clips.waveforms
+    return [one for first in range(0, len(clips), batch) for one in hear(torch.stack(waveforms[first:first + batch]))]
 
 
 def rightness(one: Score) -> float:
