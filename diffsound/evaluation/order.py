@@ -10,6 +10,8 @@ from statistics import mean
 from diffsound.scenes import AXES, SOUNDS, Event, Request, Structure
 
 Ratio = tuple[float, float]  # (right, of)
+SLACK = 0.1  # seconds that a sound may ring on into the next one, or be covered by one that it goes on under
+ON_TIME = 0.5  # seconds by which a sound asked for at a second may miss it
 # Below the first a sound is low, faint, ...; above the second it is high, loud, ...; between them it is ordinary.
 POSITION, LENGTH, PAUSE = (1 / 3, 2 / 3), (0.9, 1.7), (0.1, 0.4)  # of a range; seconds; seconds between repetitions
 
@@ -22,12 +24,12 @@ class Score:
     recall: Ratio  # of the classes asked for, those heard
     order: Ratio  # of the pairs asked for one after the other, those heard so: the first is over before the second
     order_when_heard: Ratio  # the same, of the pairs of which both are heard; a coin toss gives a half
-    overlap: Ratio  # of the sounds asked for during another one, those heard within it
+    overlap: Ratio  # of the sounds asked for during another one, those that begin while it is heard, and before its end
     count: Ratio  # of the momentary sounds asked for, those heard as often as asked
     attributes: Ratio  # of the attributes asked for, those heard
     onset_error: Ratio  # seconds from the onsets asked for to those heard, of so many heard
     unasked: Ratio  # of the events heard, those of classes that were not asked for
-    exact: Ratio  # (1, 1) if all classes, orders, overlaps, counts and attributes are right and nothing is unasked
+    exact: Ratio  # (1, 1) if all classes, orders, overlaps, counts, attributes and seconds are right, nothing unasked
 
 
 def score(heard: Sequence[Event], asked: Structure) -> Score:
@@ -40,7 +42,7 @@ def score(heard: Sequence[Event], asked: Structure) -> Score:
     counted = sum(len(times.get(request.name, ())) == request.count for request in countable)
     successions = [(a.name, b.name) for a, b in combinations(asked.events, 2)]
     both = [(a, b) for a, b in successions if a in times and b in times]
-    in_order = sum(times[a][-1].onset < times[b][0].onset for a, b in both)
+    in_order = sum(times[a][-1].offset < times[b][0].onset + SLACK for a, b in both)
     said = [(request, word) for request in asked.requests for word in request.attributes]
     fronts = asked.events if asked.background else ()
     within = sum(_within(times.get(front.name), times.get(asked.background.name)) for front in fronts)
@@ -54,10 +56,10 @@ def score(heard: Sequence[Event], asked: Structure) -> Score:
         "count": (counted, len(countable)),
         "attributes": (sum(is_so(word, request, times.get(request.name, [])) for request, word in said), len(said)),
     }
-    exact = all(right == of for right, of in parts.values())
+    late = [abs(times[request.name][0].onset - request.at) for request in timed]
+    exact = all(right == of for right, of in parts.values()) and max(late, default=0.0) <= ON_TIME
     return Score(
-        **parts, exact=(int(exact), 1),
-        onset_error=(sum(abs(times[request.name][0].onset - request.at) for request in timed), len(timed)),
+        **parts, exact=(int(exact), 1), onset_error=(sum(late), len(late)),
         unasked=(sum(event.name not in asked.names for event in heard), len(heard)))
 
 
@@ -103,4 +105,5 @@ def summarise_by(scores: Sequence[Score], groups: Sequence[str]) -> dict[str, di
 def _within(inner: list[Event] | None, outer: list[Event] | None) -> bool:
     if not inner or not outer:
         return False
-    return all(outer[0].onset < event.onset < outer[-1].offset for event in inner)
+    return all(event.onset < outer[-1].offset and any(one.onset < event.onset < one.offset + SLACK for one in outer)
+               for event in inner)

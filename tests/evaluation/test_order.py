@@ -34,6 +34,8 @@ def test_what_was_asked_is_exact():
     ([], THEN, {"precision": (0, 0), "recall": (0, 2), "order": (0, 1), "order_when_heard": (0, 0), "count": (0, 1)}),
     ([BARK, RAIN], WHILE, {"overlap": (0, 1)}),  # one after the other
     ([("dog", 2.0, 2.3)], WHILE, {"recall": (1, 2), "precision": (1, 1), "overlap": (0, 1)}),
+    ([BARK, BARK_AGAIN, ("rain", 0.9, 3.0)], THEN, {"order": (0, 1), "order_when_heard": (0, 1)}),  # while, not then
+    ([("rain", 0.1, 1.0), ("dog", 1.5, 1.8), ("rain", 2.2, 3.0)], WHILE, {"overlap": (0, 1)}),  # by turns, not while
 ])
 def test_each_mistake_costs_its_own_entry(heard, asked, wrong):
     right = score(events(BARK, BARK_AGAIN, RAIN) if asked is THEN else events(("dog", 2.0, 2.3), RAIN), asked)
@@ -91,6 +93,8 @@ def test_attributes_are_heard_or_not(word, request_, right, wrong):
 def test_a_second_is_missed_by_so_much():
     asked = Structure((Request("dog", at=2),))
     assert score(events(("dog", 1.75, 2)), asked).onset_error == (0.25, 1)
+    assert score(events(("dog", 1.75, 2)), asked).exact == (1, 1)
+    assert score(events(("dog", 0.75, 1)), asked).exact == (0, 1)
     assert score(events(("cat", 1.75, 2)), asked).onset_error == (0, 0)
     assert score(events(("dog", 1.75, 2), ("cat", 2, 3)), asked).unasked == (1, 2)
 
