@@ -15,6 +15,7 @@ from diffsound.scenes.structure import AXES, MOST_REPEATS, Request, Structure
 Part = Literal["all", "seen", "held out"]
 KINDS = {"single": 0.1, "count": 0.2, "then": 0.3, "count then": 0.15, "while": 0.15, "sequence": 0.1}
 HELD_OUT = 8  # one of so many combinations
+MOST_DRAWS = 1000  # until one is of the part asked for
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,19 @@ class World:
         return tuple(name for name in self.classes if name in SUSTAINED)
 
     def draw(self, rng: Generator, part: Part = "all") -> Structure:
-        """A random structure; one that shows no held-out combination ("seen"), or at least one of them."""
+        """A random structure; one that shows no held-out combination ("seen"), or at least one of them.
+
+        Raises:
+            ValueError: if there seems to be none: single sounds of which nothing is said are no combination.
+        """
         names, weights = list(self.kinds), list(self.kinds.values())
-        while True:
+        for _ in range(MOST_DRAWS):
             kind = names[rng.choice(len(names), p=[weight / sum(weights) for weight in weights])]
             structure = DRAW[kind](self, rng)
             if part == "all" or (part == "held out") == is_held_out(structure):
                 return structure
+        raise ValueError(f"{MOST_DRAWS} scenes of {', '.join(names)} were drawn and none is {part}: add other kinds to "
+                         "world.kinds, more to world.classes, or world.attributes")
 
     def pick(self, rng: Generator, names: tuple[str, ...], without: tuple[str, ...] = ()) -> str:
         left = [name for name in names if name not in without]

@@ -84,6 +84,13 @@ def test_scenes_kept_in_memory_are_the_same_and_made_once(monkeypatch):
     assert sorted(made) == list(range(10))
 
 
+def test_a_world_without_combinations_says_so_instead_of_drawing_for_ever():
+    single = World(kinds={"single": 1})
+    assert make_scene(0, 0, world=single, part="seen").structure.kind == "single"
+    with pytest.raises(ValueError, match="none is held out: add other kinds to world.kinds"):
+        make_scene(0, 1, world=single, part="held out")
+
+
 def test_training_shows_no_held_out_combination_and_every_second_other_scene_does():
     data = SceneDataModule(MelSettings(), frames=336, num_train=300, num_val=40, num_test=40,
                            world=World(attributes=0.5))
