@@ -48,6 +48,13 @@ def test_true_scenes_pass_everything(sets, heard, extractor):
     require_passed(checks)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1, 300])
+def test_a_set_beside_itself_passes_however_large_its_features_are(heard, size):
+    torch.manual_seed(0)
+    large = replace(heard[0], features=size * torch.randn(20, 512), logits=None, windows=None)
+    require_passed(check_scores(large, large))
+
+
 def test_silence_clipping_and_copies_are_flagged_by_id(sets):
     made, reference = sets
     noise = (torch.randn(33075) * 2).clamp(-1, 1)
