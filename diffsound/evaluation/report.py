@@ -202,7 +202,7 @@ def _confusion(classes: Sequence[str], asked: Sequence[Sequence[float]]) -> str:
     often = sorted(counts, key=counts.get, reverse=True)[:OFTEN]
     words = "; ".join(f"{names[i]} asked, {names[j]} heard ({counts[i, j]:g})" for i, j in often)
     table = _table("heat", ["", *(names[j] for j in columns)], lines)
-    return (f"<p>Rows: the class a clip asked for. Columns: a class that was heard in it though it was not asked for. "
+    return (f"<p>Rows: a class that a clip asked for and that is not heard. Columns: what is, though not asked for. "
             f"Cells: clips. Classes without any are left out.</p><p>Most often: {escape(words)}.</p>{table}")
 
 

@@ -33,8 +33,8 @@ SCHEMA = {
 def read_scores(path: Path) -> dict[str, Any]:
     """The content of a `scores.json`.
 
-    In `confusion`, asked[i][j] with i != j counts the clips that asked for class i and in which class j was heard,
-    though they did not ask for it; asked[i][i] counts those in which i was heard as asked.
+    In `confusion`, asked[i][j] with i != j counts the clips that asked for class i, which was not heard, and in which
+    class j was heard, though they did not ask for it; asked[i][i] counts those in which i was heard as asked.
 
     Raises:
         FileNotFoundError: if it is not there.
