@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+import yaml
+from omegaconf import DictConfig
 from rich.progress import track
 
 from diffsound.callbacks.clip_writer import write_clip
@@ -22,7 +23,7 @@ from diffsound.checkpoint import rebuild
 from diffsound.evaluation.calibration import noise, rebuilt, shuffled, silence
 from diffsound.evaluation.caption_scores import caption_scores
 from diffsound.evaluation.checks import check_clips, check_scores, require_passed
-from diffsound.evaluation.clips import ClipSet
+from diffsound.evaluation.clips import SUFFIXES, ClipSet
 from diffsound.evaluation.estimate import Estimate, bootstrap, bootstrap_summary
 from diffsound.evaluation.extractors import Extractor
 from diffsound.evaluation.extractors.ast import ASTExtractor
@@ -35,7 +36,7 @@ from diffsound.evaluation.order import Score, score
 from diffsound.evaluation.protocol import protocol, write_markdown
 from diffsound.evaluation.report import write_report
 from diffsound.evaluation.scores_file import FORMAT, ROWS
-from diffsound.evaluation.standard import clap_score, describe, hear, standard_scores
+from diffsound.evaluation.standard import FRECHET_REPEATS, clap_score, describe, hear, standard_scores
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.timeline_picture import save_timelines
 from diffsound.recipe import build_part, changed_recipe
@@ -108,8 +109,12 @@ class Evaluation:
         self.model = build_part(self.recipe, "text_to_sound") if self.options.clips is None else None
         sweeps = [read_sweep(text, self.model) for text in self.options.sweep]
         made, subjects = self.clips()
+        for of_earlier_run in ("scores.json", "report/index.html"):  # else they would stand where this one fails
+            (self.out / of_earlier_run).unlink(missing_ok=True)
         rows = {"made": made, **self.rows(made, subjects)}
-        distant = rows if subjects.others is None else rows | {"ceiling": subjects.others}
+        distant = {row: clips for row, clips in rows.items() if row != "ceiling"}  # real ones are at 0 from themselves
+        if subjects.others is not None:
+            distant["ceiling"] = subjects.others
         self.check_and_measure(distant, subjects, judge)
         if subjects.structures:
             self.score_scenes(rows, subjects, judge)
@@ -201,7 +206,9 @@ class Evaluation:
                 for key, estimate in standard_scores(swapped, reference, repeats=REPEATS).items():
                     if key.startswith("kl"):
                         self.note(key, "chance", estimate, **describe(key))
-            if isinstance(extractor, CLAPExtractor):
+            if isinstance(extractor, CLAPExtractor) and (why := _untold(made.ids, made.texts)):
+                self.skip("CLAP score", why, made)
+            elif isinstance(extractor, CLAPExtractor):
                 texts = extractor.text(made.texts)
                 own = {row: one for row, one in heard.items() if row != "ceiling"}
                 if subjects.true is not None:
@@ -213,7 +220,7 @@ class Evaluation:
                               unit="")
         require_passed(checks)
         self.result["checks"] = [check.as_dict() for check in checks]
-        card = protocol(made, real, used, seed=0, repeats=REPEATS, inception_splits=10)
+        card = protocol(made, real, used, seed=0, repeats=REPEATS, frechet_repeats=FRECHET_REPEATS, inception_splits=10)
         self.result["protocol"] = card | ({"sampler": self.model.sampler.spec, "parts": self.model.fingerprints}
                                           if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")
@@ -245,7 +252,8 @@ class Evaluation:
         groups = {"kind": [structure.kind for structure in asked]}
         if subjects.combinations:
             groups["combination"] = list(subjects.combinations)
-        self.result["by"] = {name: _by(scores["made"], members) for name, members in groups.items()}
+        self.result["by"] = {name: _by({row: scores[row] for row in ("made", "ceiling") if row in scores}, members)
+                             for name, members in groups.items()}
         self.result["confusion"] = confusion(heard["made"], asked, judge.classes)
         self.result["examples"] = self.examples(rows["made"], subjects, heard["made"], scores["made"], judge)
 
@@ -255,13 +263,13 @@ class Evaluation:
         ranked = sorted(range(len(made)), key=lambda i: (rightness(scores[i]), i))
         chosen = {"worst": ranked[:EXAMPLES], "best": ranked[:-EXAMPLES - 1:-1]}
         audio = self.options.clips or self.out / "clips"
+        sources = {file.stem: file for file in audio.iterdir() if file.suffix.lower() in SUFFIXES}
         folder, examples, heard_at = self.out / "report" / "clips", [], made.at(judge.mel.sample_rate)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for rank, numbers in chosen.items():
             for i in numbers:
-                source = next(file for file in (audio / f"{made.ids[i]}{end}" for end in (".wav", ".flac"))
-                              if file.is_file())
+                source = sources[made.ids[i]]
                 shutil.copyfile(source, folder / source.name)
                 asked = [{"name": request.name, "onset": request.at, "offset": None}
                          for request in subjects.structures[i].requests for _ in range(request.count)]
@@ -286,6 +294,9 @@ class Evaluation:
                 self.skip("audio-caption scores", "no captioner: make train-captioner, or give --captioner FILE",
                           rows["made"])
                 return
+        if why := _untold(rows["made"].ids, map("".join, subjects.captions)):
+            self.skip("audio-caption scores", why, rows["made"])
+            return
         captioner = Captioner.from_checkpoint(path)
         said = {row: say(captioner, clips) for row, clips in rows.items()}
         order = shuffled(len(rows["made"]), self.options.seed)
@@ -315,19 +326,23 @@ class Evaluation:
         try:
             for value in values:
                 self.model.sampler = changed_sampler(self.model, key, value)
-                heard: list[list[Event]] = []
+                waveforms: list[torch.Tensor] = []
                 for first in track(range(0, number, BATCH), f"{key} {value}"):
                     last = min(first + BATCH, number)
                     seeds = [seed_of(name, self.options.seed) for name in real.ids[first:last]]
                     clips = self.model(list(real.texts[first:last]), seeds)
-                    heard += judge.listen(torch.stack([clip.waveform for clip in clips]))
-                pairs = zip(heard, subjects.structures[:number], strict=True)
+                    waveforms += [clip.waveform for clip in clips]
+                made = ClipSet("made", waveforms, clips[0].mel_settings.sample_rate, real.texts[:number],
+                               real.ids[:number])
+                pairs = zip(listen(judge, made), subjects.structures[:number], strict=True)
                 summary = bootstrap_summary([score(*pair) for pair in pairs], REPEATS)
                 for name in SWEPT:
                     scores[name].append(summary[name].value if name in summary else None)
         finally:
             self.model.sampler = own
-        return {"over": key, "values": values, "scores": scores}
+        told = [value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+                for value in values]
+        return {"over": key, "values": told, "scores": scores}
 
     def note(self, key: str, row: str, estimate: Estimate, **of_score: str) -> None:
         self.scores.setdefault(key, of_score)[row] = estimate.as_dict()
@@ -384,8 +399,7 @@ def read_sweep(text: str, model: TextToSound | None) -> tuple[str, list[Any]]:
         raise ValueError(f"--sweep is {text!r}, expected KEY=VALUE,VALUE such as guidance_scale=1,2,3")
     if model is None:
         raise ValueError("--sweep makes clips: leave --clips out")
-    parsed = [OmegaConf.create({"value": value}).value if not value.replace(".", "", 1).isdigit()
-              else float(value) if "." in value else int(value) for value in values.split(",")]
+    parsed = [yaml.safe_load(value) for value in values.split(",")]
     for value in parsed:
         changed_sampler(model, key, value)
     return key, parsed
@@ -421,12 +435,21 @@ def table(scores: dict[str, dict[str, Any]]) -> Iterable[str]:
                + "".join(f"{cell:>10}" for cell in cells))
 
 
-def _by(scores: Sequence[Score], members: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+def _by(rows: dict[str, Sequence[Score]], members: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each group, and below it of its true renderings: the judge may hear one group better than another."""
     parts = {}
     for group in sorted(set(members)):
-        own = [one for one, member in zip(scores, members, strict=True) if member == group]
-        parts[group] = {key: estimate.as_dict() for key, estimate in bootstrap_summary(own, REPEATS).items()}
+        for row, scores in rows.items():
+            own = [one for one, member in zip(scores, members, strict=True) if member == group]
+            parts[group if row == "made" else f"{group}, {ROWS[row]}"] = {
+                key: estimate.as_dict() for key, estimate in bootstrap_summary(own, REPEATS).items()}
     return parts
+
+
+def _untold(ids: Iterable[str], texts: Iterable[str]) -> str:
+    """Why clips cannot be compared with their texts; "" if all have one."""
+    untold = [name for name, text in zip(ids, texts, strict=True) if not text.strip()]
+    return f"{len(untold)} clips have no text: {untold[0]} is the first" if untold else ""
 
 
 def _given(path: Path | None, flag: str) -> Path:

@@ -11,6 +11,7 @@ from diffsound.data import AudioTextDataModule
 from diffsound.evaluation.calibration import true_renderings
 from diffsound.evaluation.clips import ClipSet
 from diffsound.scenes import SceneDataModule, Structure, read
+from diffsound.scenes.world import is_held_out
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Subjects:
         if not all(structures):
             return cls(real, captions)
         true = true_renderings(structures, clips, 0.0, seed)
-        return cls(real, captions, true, true, structures)
+        parts = tuple("held out" if is_held_out(structure) else "seen" for structure in structures)
+        return cls(real, captions, true, true, structures, parts)
 
 
 def _of_split(data: AudioTextDataModule, split: str, number: int, name: str
@@ -84,5 +86,6 @@ def _of_split(data: AudioTextDataModule, split: str, number: int, name: str
     window = data.window
     waveforms = tuple(from_numpy(window.read(clip, None).copy()) for clip in clips)
     captions = tuple(tuple(clip.captions) or ("",) for clip in clips)
-    texts, ids = tuple(texts[0] for texts in captions), tuple(f"{i:04d}" for i in range(len(clips)))
+    texts = tuple(texts[0] for texts in captions)
+    ids = tuple(f"{i:04d}" if name == "reference" else f"{name}-{i:04d}" for i in range(len(clips)))  # pairs with none
     return ClipSet(name, waveforms, window.sample_rate, texts, ids), captions

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from diffsound.cli import main
+from diffsound.data import AudioTextDataModule
 from diffsound.data.audio import save
-from diffsound.evaluation.evaluate import confusion, rightness, seed_of
+from diffsound.data.manifest import Clip
+from diffsound.data.manifest import write as write_manifest
+from diffsound.evaluation.evaluate import _untold, confusion, rightness, seed_of
 from diffsound.evaluation.order import score
+from diffsound.evaluation.subjects import Subjects
+from diffsound.mel import MelSettings
 from diffsound.scenes import Event, Request, Structure, World, make_scene, render
 
 CLIPS = 12
@@ -51,8 +56,8 @@ def test_true_clips_are_at_the_ceiling_and_nothing_else_is(evaluated):
         for row in ("silence", "noise", "chance"):
             assert scores[name][row]["value"] < 0.4, (name, row)
     assert scores["kl_tagger"]["made"]["value"] < scores["kl_tagger"]["chance"]["value"]
-    kid = {row: of["value"] for row, of in scores["kid_tagger"].items()}
-    assert kid["made"] < min(kid["silence"], kid["noise"])
+    kid = scores["kid_tagger"]
+    assert kid["made"]["value"] < min(kid["silence"]["value"], kid["noise"]["value"])
 
 
 def test_what_cannot_be_scored_is_named_with_a_reason(evaluated):
@@ -70,7 +75,11 @@ def test_the_page_and_the_protocol_are_there(evaluated):
         assert (out / "report" / example["picture"]).is_file()
     assert "event F1" in (out / "report/index.html").read_text()
     assert scores["protocol"]["reference_hash"] in (out / "protocol.md").read_text()
-    assert set(scores["by"]["kind"]) <= {"single", "then", "count"}
+    kinds = set(scores["by"]["kind"])
+    assert kinds <= {f"{kind}{row}" for kind in ("single", "then", "count")
+                     for row in ("", ", true renderings (ceiling)")}
+    assert sum("ceiling" in kind for kind in kinds) == len(kinds) / 2
+    assert {"held out", "seen"} <= set(scores["by"]["combination"])
     assert all(check["passed"] for check in scores["checks"] if check["fatal"])
 
 
@@ -81,12 +90,51 @@ def test_another_reference_than_the_one_agreed_on_gives_no_scores(folders, tmp_p
     assert not (tmp_path / "out/scores.json").exists()
 
 
+def test_a_failed_run_leaves_no_scores_of_an_earlier_one(folders, tmp_path):
+    (tmp_path / "scores.json").write_text("{}")
+    assert main(["evaluate", "--clips", str(folders[0]), "--reference", str(folders[1]), "--out", str(tmp_path),
+                 "--reference-hash", "0123456789abcdef"]) == 1
+    assert not (tmp_path / "scores.json").exists()
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A manifest of 6 clips to train on and 4 to validate on, each another sound, and none to test."""
+    folder = tmp_path_factory.mktemp("recordings")
+    clips = []
+    for i in range(10):
+        scene = make_scene(9, i, RATE)
+        save(folder / f"{i}.wav", scene.waveform, RATE)
+        clips.append(Clip(folder / f"{i}.wav", [scene.caption], [], "train" if i < 6 else "val", str(i)))
+    write_manifest(folder / "manifest.jsonl", clips)
+    return AudioTextDataModule(str(folder / "manifest.jsonl"), MelSettings(), frames=64)
+
+
+def test_other_recordings_are_in_no_pair_with_those_asked_for(recordings):
+    subjects = Subjects.of_data(recordings, 256, seed=0)
+    assert (len(subjects.real), len(subjects.others)) == (4, 4)
+    assert subjects.true is subjects.real
+    assert not set(subjects.others.ids) & set(subjects.real.ids)
+    assert not {x.numpy().tobytes() for x in subjects.others.waveforms} & {
+        x.numpy().tobytes() for x in subjects.real.waveforms}
+
+
+def test_clips_without_a_text_are_named():
+    assert _untold(["a", "b"], ["rain", "wind"]) == ""
+    assert "1 clips have no text: b" in _untold(["a", "b"], ["rain", " "])
+
+
 def empty(folder):
     pass
 
 
 def one_clip(folder):
     save(folder / "a.wav", np.full(RATE, 0.1, np.float32), RATE)
+
+
+def two_clips(folder):
+    one_clip(folder)
+    save(folder / "b.wav", np.full(RATE, 0.1, np.float32), RATE)
 
 
 def mixed_rates(folder):
@@ -111,7 +159,7 @@ def not_a_number(folder):
     (no_samples, [], "b.wav: holds no samples"), (not_a_number, [], "b.wav: holds NaN"),
     (one_clip, ["--sweep", "num_steps=5"], "--sweep makes clips: leave --clips out"),
     (one_clip, ["--sweep", "num_steps"], "expected KEY=VALUE,VALUE"),
-    (one_clip, ["--judge", "absent.ckpt"], "absent.ckpt"), (one_clip, ["--reference", "absent"], "absent"),
+    (one_clip, ["--judge", "absent.ckpt"], "absent.ckpt"), (two_clips, ["--reference", "absent"], "absent"),
 ])
 def test_a_mistake_is_told_in_one_line(tmp_path, folders, capsys, fill, options, message):
     (tmp_path / "clips").mkdir()
