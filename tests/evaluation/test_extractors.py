@@ -66,6 +66,11 @@ def test_clips_of_another_rate_are_resampled_to_its_own(light, clips):
                                   light(clips[:2], light.sample_rate).features, atol=1e-5)
 
 
+def test_no_clip_outweighs_the_others_in_features_of_the_judge(tmp_path, clips):
+    features = EXTRACTORS["tagger"](tmp_path)([torch.zeros(22050), torch.randn(22050), *clips], 22050).features
+    assert (features.norm(dim=1) <= features.shape[1] ** 0.5 + 1e-4).all()  # else silence is all that distances tell
+
+
 def test_windows_are_the_seconds_of_a_clip(light, clips):
     rate = light.sample_rate
     long = torch.from_numpy(resample(torch.cat([*clips, *clips]).numpy(), 22050, rate))[: round(2.6 * rate)]

@@ -6,6 +6,7 @@ import math
 import os
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffsound.checkpoint import fingerprint
@@ -14,8 +15,10 @@ from diffsound.evaluation.tagger import EventTagger
 
 
 class TaggerExtractor(NetworkExtractor):
-    """Features: the hidden states of an `EventTagger`, mean over time. Logits: of "sounds", by a soft maximum over time
-    (the logarithm of the mean of the exponentials), so that a bark of a fifth of a second is not lost in the rest.
+    """Features: the hidden states of an `EventTagger`, each frame normalised, mean over time. As they are, those of
+    silence are ten times as long as others, and distances tell little but how much silence there is: with them, a faint
+    hiss is as far as pure noise. Logits: of "sounds", by a soft maximum over time (the logarithm of the mean of the
+    exponentials), so that a bark of a fifth of a second is not lost in the rest.
 
     Args:
         tagger: the judge or its checkpoint.
@@ -37,4 +40,4 @@ class TaggerExtractor(NetworkExtractor):
     def hear(self, waveform: Tensor) -> Heard:
         hidden = self.network.hidden(self.network.log_mel(waveform))
         sounds = self.network.head(hidden)[..., : len(self.network.classes)]  # (B, frames, classes)
-        return Heard(hidden.mean(1), sounds.logsumexp(1) - math.log(sounds.shape[1]))
+        return Heard(F.layer_norm(hidden, hidden.shape[-1:]).mean(1), sounds.logsumexp(1) - math.log(sounds.shape[1]))
