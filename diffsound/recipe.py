@@ -164,7 +164,9 @@ def changed_recipe(path: Path, options: list[str]) -> DictConfig:
         if key == "--config":
             recipe = OmegaConf.merge(recipe, OmegaConf.load(value))
         else:
-            OmegaConf.update(recipe, key.removeprefix("--"), yaml.safe_load(value), force_add=True)
+            value = yaml.safe_load(value)
+            anew = isinstance(value, dict) and "class_path" in value  # arguments of the class before are not its own
+            OmegaConf.update(recipe, key.removeprefix("--"), value, merge=not anew, force_add=True)
     return recipe
 
 

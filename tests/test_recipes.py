@@ -98,6 +98,10 @@ def test_options_change_a_recipe():
     recipe = ROOT / "recipes/scenes.yaml"
     assert changed_recipe(recipe, ["--name", "other", "--train.vqvae.max_steps", "5"]).train.vqvae.max_steps == 5
     assert changed_recipe(recipe, ["--config", str(ROOT / "tests/tiny.yaml")]).frames == 64
+    sampler = "{class_path: diffsound.autoregressive.AutoregressiveSampler, init_args: {top_k: 9}}"
+    changed = changed_recipe(recipe, ["--text_to_sound.init_args.sampler", sampler]).text_to_sound.init_args
+    assert changed.sampler == yaml.safe_load(sampler)  # without num_steps of the class before
+    assert changed.columns == 21
     with pytest.raises(ValueError, match="expected --key value"):
         changed_recipe(recipe, ["--name=other"])
     with pytest.raises(FileNotFoundError, match="there is no recipe absent.yaml"):
