@@ -252,6 +252,9 @@ class Evaluation:
         groups = {"kind": [structure.kind for structure in asked]}
         if subjects.combinations:
             groups["combination"] = list(subjects.combinations)
+            # what is held out has more sounds on average: within a kind that is no reason to be worse
+            groups["kind_combination"] = [", ".join(pair) for pair in zip(groups["kind"], subjects.combinations,
+                                                                          strict=True)]
         self.result["by"] = {name: _by({row: scores[row] for row in ("made", "ceiling") if row in scores}, members)
                              for name, members in groups.items()}
         self.result["confusion"] = confusion(heard["made"], asked, judge.classes)

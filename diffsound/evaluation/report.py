@@ -16,7 +16,8 @@ from diffsound.evaluation.scores_file import ROWS, read_scores
 
 GROUPS = {"scenes": "What is heard in the scenes", "distances": "Distances between sets of clips",
           "text": "Clips and their texts", "captions": "Captions read back"}
-BY = {"kind": "By kind of request", "combination": "Seen and held-out combinations"}
+BY = {"kind": "By kind of request", "combination": "Seen and held-out combinations",
+      "kind_combination": "The same by kind: held-out scenes are more often long ones"}
 RANKS = {"worst": "The worst clips", "best": "The best clips"}
 OFTEN = 8  # confusions that are told in words
 

@@ -80,6 +80,8 @@ def test_the_page_and_the_protocol_are_there(evaluated):
                      for row in ("", ", true renderings (ceiling)")}
     assert sum("ceiling" in kind for kind in kinds) == len(kinds) / 2
     assert {"held out", "seen"} <= set(scores["by"]["combination"])
+    whole, parts = scores["by"]["combination"]["held out"]["f1"], scores["by"]["kind_combination"]
+    assert sum(of["f1"]["clips"] for name, of in parts.items() if name.endswith(", held out")) == whole["clips"]
     assert all(check["passed"] for check in scores["checks"] if check["fatal"])
 
 
