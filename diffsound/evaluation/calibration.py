@@ -16,11 +16,20 @@ NOISE_RMS = 0.1
 
 
 def true_renderings(structures: Sequence[Structure], like: ClipSet, rooms: float, seed: int) -> ClipSet:
-    """Other sounds that are true to `structures`, as long as those of `like`; what a perfect system might make."""
+    """Other sounds that are true to `structures`, as long as those of `like`; what a perfect system might make.
+
+    Raises:
+        ValueError: if a clip is too short for what its text asks for, with its name.
+    """
     waveforms = []
     for index, (structure, waveform) in enumerate(zip(structures, like.waveforms, strict=True)):
         rng = np.random.default_rng([seed, 1, index])
-        scene = render(structure, rng, len(waveform), like.sample_rate, like.texts[index], bool(rng.random() < rooms))
+        in_room = bool(rng.random() < rooms)
+        try:
+            scene = render(structure, rng, len(waveform), like.sample_rate, like.texts[index], in_room)
+        except ValueError as error:
+            raise ValueError(f"{like.name}, clip {like.ids[index]}: nothing of {like.seconds[index]:.2f} s is true to "
+                             f"{like.texts[index]!r} ({error})") from error
         waveforms.append(torch.from_numpy(scene.waveform))
     return ClipSet("ceiling", tuple(waveforms), like.sample_rate, like.texts, like.ids)
 

@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from diffsound.cli import main
 from diffsound.data import AudioTextDataModule
 from diffsound.data.audio import save
 from diffsound.data.manifest import Clip
 from diffsound.data.manifest import write as write_manifest
+from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.evaluate import _untold, confusion, rightness, seed_of
 from diffsound.evaluation.order import score
 from diffsound.evaluation.subjects import Subjects
@@ -119,6 +121,13 @@ def test_other_recordings_are_in_no_pair_with_those_asked_for(recordings):
     assert not set(subjects.others.ids) & set(subjects.real.ids)
     assert not {x.numpy().tobytes() for x in subjects.others.waveforms} & {
         x.numpy().tobytes() for x in subjects.real.waveforms}
+
+
+def test_a_clip_too_short_for_its_text_is_named():
+    clips = ClipSet("made", (torch.zeros(2 * RATE), torch.zeros(2 * RATE)), RATE,
+                    ("a dog barks", "a dog barks at second 3"), ("a", "b"))
+    with pytest.raises(ValueError, match="made, clip b: nothing of 2.00 s is true to 'a dog barks at second 3'"):
+        Subjects.of_texts(clips, clips, seed=0)
 
 
 def test_clips_without_a_text_are_named():
