@@ -39,8 +39,8 @@ def rebuilt(clips: ClipSet, codec: VQVAE, vocoder: nn.Module, batch: int = 16) -
     """`clips` through tokens and back: what no decoder can do better. They must be of one length."""
     waveforms: list[Tensor] = []
     for first in range(0, len(clips), batch):
-        tokens = codec.encode(torch.stack(clips.waveforms[first:first + batch]))
-        waveforms += vocoder(codec.decode(tokens, tokens.shape[1] // codec.rows)).unbind()
+        tokens = codec.encode(torch.stack(clips.waveforms[first:first + batch]).to(codec.device))
+        waveforms += vocoder(codec.decode(tokens, tokens.shape[1] // codec.rows)).cpu().unbind()
     return ClipSet("rebuilt", tuple(waveforms), clips.sample_rate, clips.texts, clips.ids)
 
 

@@ -84,7 +84,12 @@ class ClipSet:
                        if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
         if not files:
             raise ValueError(f"{path} holds no clips: expected files that end in {' or '.join(SUFFIXES)}")
-        return cls._read(name or path.name, files, [_sidecar_text(file) for file in files], sample_rate)
+        return cls.from_files(name or path.name, files, sample_rate)
+
+    @classmethod
+    def from_files(cls, name: str, files: Sequence[Path], sample_rate: int | None = None) -> ClipSet:
+        """The same of files that are named one by one."""
+        return cls._read(name, files, [_sidecar_text(file) for file in files], sample_rate)
 
     @classmethod
     def from_manifest(cls, path: str | os.PathLike, split: str | None = None, sample_rate: int | None = None,

@@ -19,7 +19,8 @@ from rich.progress import track
 
 from diffsound.callbacks.clip_writer import write_clip
 from diffsound.captioner import Captioner
-from diffsound.checkpoint import rebuild
+from diffsound.checkpoint import fingerprint, rebuild
+from diffsound.data import manifest
 from diffsound.evaluation.calibration import noise, rebuilt, shuffled, silence
 from diffsound.evaluation.caption_scores import caption_scores
 from diffsound.evaluation.checks import check_clips, check_scores, require_passed
@@ -38,9 +39,10 @@ from diffsound.evaluation.report import write_report
 from diffsound.evaluation.scores_file import FORMAT, ROWS
 from diffsound.evaluation.standard import FRECHET_REPEATS, clap_score, describe, hear, standard_scores
 from diffsound.evaluation.subjects import Subjects
+from diffsound.evaluation.tagger import EventTagger
 from diffsound.evaluation.timeline_picture import save_timelines
 from diffsound.recipe import build_part, changed_recipe
-from diffsound.scenes import Event, Structure
+from diffsound.scenes import Event, Structure, read
 from diffsound.text_to_sound import TextToSound
 
 SCENE_SCORES = {  # of `order.Score`: label, direction, unit
@@ -54,6 +56,7 @@ SCENE_SCORES = {  # of `order.Score`: label, direction, unit
 CAPTION_LABELS = {"cider": "CIDEr", "rouge_l": "ROUGE-L", "spice": "SPICE", "read": "captions that are scenes",
                   **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)}}
 SWEPT = ("f1", "order", "count")
+OF_TRUE = ("ceiling", "rebuilt")  # rows made from what is true of each text
 EXAMPLES = 6  # of the worst and of the best clips
 BATCH = 16
 REPEATS = 1000  # of the bootstrap
@@ -74,6 +77,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of all results")
     parser.add_argument("--num-clips", type=int, default=256, help="made of the first so many test clips")
     parser.add_argument("--seed", type=int, default=0, help="of the clips made")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--judge", type=Path, help="checkpoint of stage tagger; by default the package's own")
     parser.add_argument("--captioner", type=Path, help="checkpoint; by default that of the recipe, if it is trained")
     parser.add_argument("--ast", type=Path, help="folder of an Audio Spectrogram Transformer, for FAD, FD, KL, ...")
@@ -105,21 +109,22 @@ class Evaluation:
 
     def run(self) -> None:
         """Everything. The checks come first among the results: where one fails there are no scores."""
-        judge = load_judge(self.options.judge)
-        self.model = build_part(self.recipe, "text_to_sound") if self.options.clips is None else None
+        judge = load_judge(self.options.judge).to(self.options.device)
+        self.model = None
+        if self.options.clips is None:
+            self.model = build_part(self.recipe, "text_to_sound").to(self.options.device)
         sweeps = [read_sweep(text, self.model) for text in self.options.sweep]
         made, subjects = self.clips()
         for of_earlier_run in ("scores.json", "report/index.html"):  # else they would stand where this one fails
             (self.out / of_earlier_run).unlink(missing_ok=True)
         rows = {"made": made, **self.rows(made, subjects)}
-        distant = {row: clips for row, clips in rows.items() if row != "ceiling"}  # real ones are at 0 from themselves
-        if subjects.others is not None:
-            distant["ceiling"] = subjects.others
-        self.check_and_measure(distant, subjects, judge)
+        self.check_and_measure(self.distant_rows(rows, subjects), subjects, judge)
         if subjects.structures:
             self.score_scenes(rows, subjects, judge)
         else:
-            self.skip("scores of scenes", "the texts are not all captions of scenes", made)
+            others = [text for text in made.texts if read(text) is None]
+            self.skip("scores of scenes", f"{len(others)} of {len(made)} texts are no captions of scenes, such as "
+                      f"{(others or [''])[0]!r}", made)
         self.score_captions(rows, subjects)
         if sweeps:
             self.result["sweeps"] = [self.sweep(*sweep, subjects, judge) for sweep in sweeps]
@@ -149,7 +154,9 @@ class Evaluation:
         elif options.reference.is_dir():
             real = ClipSet.from_folder(options.reference, made.sample_rate, "reference")
         else:
-            real = ClipSet.from_manifest(options.reference, sample_rate=made.sample_rate, name="reference")
+            splits = {clip.split for clip in manifest.read(options.reference)}
+            real = ClipSet.from_manifest(options.reference, "test" if "test" in splits else None, made.sample_rate,
+                                         "reference")
         return made, Subjects.of_texts(made, real, options.seed)
 
     def make(self, subjects: Subjects) -> ClipSet:
@@ -159,12 +166,13 @@ class Evaluation:
         asked = [(name, text, seed_of(name, self.options.seed))
                  for name, text in zip(real.ids, real.texts, strict=True)]
         missing = [one for one in asked if not self._is_made(folder, *one)]
-        for first in track(range(0, len(missing), BATCH), "making clips"):
+        if missing:
+            print(f"making {len(missing)} of {len(asked)} clips", flush=True)
+        for first in track(range(0, len(missing), BATCH), "making clips", disable=not missing):
             names, texts, seeds = zip(*missing[first:first + BATCH], strict=True)
             for name, clip in zip(names, self.model(list(texts), list(seeds)), strict=True):
                 write_clip(clip, folder / name)
-        every = ClipSet.from_folder(folder, name="made")
-        return every.take([every.ids.index(name) for name in real.ids])
+        return ClipSet.from_files("made", [folder / f"{name}.wav" for name in real.ids])
 
     def _is_made(self, folder: Path, name: str, text: str, seed: int) -> bool:
         sidecar = folder / f"{name}.json"
@@ -183,7 +191,18 @@ class Evaluation:
                 rows["rebuilt"] = rebuilt(subjects.true, self.model.codec, self.model.vocoder)
         return rows | {"silence": silence(made), "noise": noise(made, self.options.seed)}
 
-    def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:
+    def distant_rows(self, rows: dict[str, ClipSet], subjects: Subjects) -> dict[str, ClipSet]:
+        """The same for distances to the reference, which would be 0 from real clips that are the reference."""
+        if subjects.true is subjects.others:
+            return rows
+        rows = {row: clips for row, clips in rows.items() if row not in OF_TRUE}
+        if subjects.others is not None:
+            rows["ceiling"] = subjects.others
+            if self.model is not None:
+                rows["rebuilt"] = rebuilt(subjects.others, self.model.codec, self.model.vocoder)
+        return rows
+
+    def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: EventTagger) -> None:
         """Standard scores by every extractor there is. All checks run before any failure is told."""
         made, real, shuffle = rows["made"], subjects.real, shuffled(len(rows["made"]), self.options.seed)
         checks, used = check_clips(made, real, self.options.reference_hash), []
@@ -210,9 +229,10 @@ class Evaluation:
                 self.skip("CLAP score", why, made)
             elif isinstance(extractor, CLAPExtractor):
                 texts = extractor.text(made.texts)
-                own = {row: one for row, one in heard.items() if row != "ceiling"}
-                if subjects.true is not None:
-                    own["ceiling"] = reference if subjects.true is real else heard["ceiling"]
+                own = heard if subjects.true is subjects.others else {
+                    row: one for row, one in heard.items() if row not in OF_TRUE}
+                if subjects.true is real:
+                    own["ceiling"] = reference
                 pairs = {row: (one.features, texts) for row, one in own.items()}
                 pairs["chance"] = (heard["made"].features, texts[shuffle])
                 for row, pair in pairs.items():
@@ -225,19 +245,19 @@ class Evaluation:
                                           if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")
 
-    def extractors(self, judge: torch.nn.Module) -> dict[str, Callable[[], Extractor]]:
+    def extractors(self, judge: EventTagger) -> dict[str, Callable[[], Extractor]]:
         """By the name they are skipped by. The judge is always there."""
         options = self.options
-        return {"the judge": lambda: TaggerExtractor(judge),
-                "AST": lambda: ASTExtractor(_given(options.ast, "--ast FOLDER")),
-                "CLAP": lambda: CLAPExtractor(_given(options.clap, "--clap FOLDER")),
-                "PANNs": lambda: PANNsExtractor(_given(options.panns, "--panns FILE")),
+        return {"the judge": lambda: TaggerExtractor(judge, device=options.device),
+                "AST": lambda: ASTExtractor(_given(options.ast, "--ast FOLDER"), device=options.device),
+                "CLAP": lambda: CLAPExtractor(_given(options.clap, "--clap FOLDER"), device=options.device),
+                "PANNs": lambda: PANNsExtractor(_given(options.panns, "--panns FILE"), device=options.device),
                 "Melception": lambda: MelceptionExtractor(
                     _given(options.melception, "--melception FILE"),
-                    _given(options.melception_table, "--melception-table FILE"))}
+                    _given(options.melception_table, "--melception-table FILE"), device=options.device)}
 
     @torch.no_grad()
-    def score_scenes(self, rows: dict[str, ClipSet], subjects: Subjects, judge: torch.nn.Module) -> None:
+    def score_scenes(self, rows: dict[str, ClipSet], subjects: Subjects, judge: EventTagger) -> None:
         """What the judge hears against what was asked for; and the clips, kinds and classes in which it differs."""
         asked, scores = subjects.structures, {}
         heard = {row: listen(judge, clips) for row, clips in rows.items()}
@@ -261,7 +281,7 @@ class Evaluation:
         self.result["examples"] = self.examples(rows["made"], subjects, heard["made"], scores["made"], judge)
 
     def examples(self, made: ClipSet, subjects: Subjects, heard: Sequence[Sequence[Event]], scores: Sequence[Score],
-                 judge: torch.nn.Module) -> list[dict[str, Any]]:
+                 judge: EventTagger) -> list[dict[str, Any]]:
         """The worst and the best clips, copied beside the report with their pictures."""
         ranked = sorted(range(len(made)), key=lambda i: (rightness(scores[i]), i))
         chosen = {"worst": ranked[:EXAMPLES], "best": ranked[:-EXAMPLES - 1:-1]}
@@ -276,7 +296,7 @@ class Evaluation:
                 shutil.copyfile(source, folder / source.name)
                 asked = [{"name": request.name, "onset": request.at, "offset": None}
                          for request in subjects.structures[i].requests for _ in range(request.count)]
-                mel = judge.log_mel(heard_at.waveforms[i][None])[0]
+                mel = judge.log_mel(heard_at.waveforms[i][None].to(judge.device))[0].cpu()
                 save_timelines(folder / f"{made.ids[i]}.png", mel.numpy(), judge.mel, asked,
                                [vars(event) for event in heard[i]])
                 examples.append({
@@ -300,7 +320,8 @@ class Evaluation:
         if why := _untold(rows["made"].ids, map("".join, subjects.captions)):
             self.skip("audio-caption scores", why, rows["made"])
             return
-        captioner = Captioner.from_checkpoint(path)
+        captioner = Captioner.from_checkpoint(path).to(self.options.device)
+        self.result["protocol"]["captioner"] = fingerprint(captioner)
         said = {row: say(captioner, clips) for row, clips in rows.items()}
         order = shuffled(len(rows["made"]), self.options.seed)
         asked = dict.fromkeys(said, (subjects.captions, subjects.structures))
@@ -320,7 +341,7 @@ class Evaluation:
             example["captioned"] = said["made"][rows["made"].ids.index(example["id"])]
 
     @torch.no_grad()
-    def sweep(self, key: str, values: list[Any], subjects: Subjects, judge: torch.nn.Module) -> dict[str, Any]:
+    def sweep(self, key: str, values: list[Any], subjects: Subjects, judge: EventTagger) -> dict[str, Any]:
         """Scores of the first clips for each value of one setting of the sampler."""
         if not subjects.structures:
             raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
@@ -359,20 +380,21 @@ def seed_of(name: str, seed: int) -> int:
     return zlib.crc32(f"{seed} {name}".encode())
 
 
-def listen(judge: torch.nn.Module, clips: ClipSet) -> list[list[Event]]:
+def listen(judge: EventTagger, clips: ClipSet) -> list[list[Event]]:
     """What is heard in each clip."""
-    return _of_each(judge.listen, clips.at(judge.mel.sample_rate))
+    return _of_each(judge.listen, clips.at(judge.mel.sample_rate), judge.device)
 
 
 def say(captioner: Captioner, clips: ClipSet) -> list[str]:
     """A caption of each clip."""
-    return _of_each(captioner.caption, clips.at(captioner.mel.sample_rate))
+    return _of_each(captioner.caption, clips.at(captioner.mel.sample_rate), captioner.device)
 
 
-def _of_each(hear: Callable[[torch.Tensor], list], clips: ClipSet) -> list:
+def _of_each(hear: Callable[[torch.Tensor], list], clips: ClipSet, device: torch.device) -> list:
     """What `hear` makes of each clip, of (B, N) where they are of one length."""
     batch, waveforms = BATCH if len(set(clips.seconds)) == 1 else 1, clips.waveforms
-    return [one for first in range(0, len(clips), batch) for one in hear(torch.stack(waveforms[first:first + batch]))]
+    return [one for first in range(0, len(clips), batch)
+            for one in hear(torch.stack(waveforms[first:first + batch]).to(device))]
 
 
 def rightness(one: Score) -> float:

@@ -104,8 +104,8 @@ CARD_TEXT = """# The judge
 
 An `EventTagger` of {millions:.2f} M parameters (stored in half precision). It hears {classes} classes of procedural
 sounds: when each begins and ends, how high, fast, loud and far it is. It was trained for {steps} steps of 16 scenes
-by `make train-tagger RECIPE=recipes/judge.yaml`; none of the scenes below was among them, and one of eight pairs of
-neighbours, counts and attributes was in none of them ("held out"). Fingerprint {fingerprint}, torch {version}.
+by `make train-tagger RECIPE=recipes/judge.yaml`; none of the scenes below was among them. "Held out" are those that put
+together what decoders never see in training. Fingerprint {fingerprint}, torch {version}.
 
 It judges clips that claim to be such scenes. Of other recordings it can say nothing, and what it takes for right need
 not sound good.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from pytorch_lightning import LightningDataModule
 from torch import from_numpy
 
@@ -35,11 +36,14 @@ class Subjects:
 
     @classmethod
     def of_data(cls, data: LightningDataModule, number: int, seed: int) -> Subjects:
-        """The first `number` test clips of a recipe's `audio` (validation clips, if it has no test split).
+        """`number` test clips of a recipe's `audio` (validation clips, if it has no test split): the first scenes, and
+        of recordings, whose files may be in the order of their classes, a random choice that is always the same.
 
         Raises:
             ValueError: if there are none, or the data are neither scenes nor clips with texts.
         """
+        if number < 2:
+            raise ValueError(f"--num-clips is {number}, expected at least 2: a distance between sets needs them")
         if isinstance(data, SceneDataModule):
             return cls._of_scenes(data, number, seed)
         if not isinstance(data, AudioTextDataModule):
@@ -55,8 +59,8 @@ class Subjects:
 
     @classmethod
     def _of_scenes(cls, data: SceneDataModule, number: int, seed: int) -> Subjects:
-        if not 1 <= number <= len(data.test):
-            raise ValueError(f"--num-clips is {number}, but audio.init_args.num_test is {len(data.test)}: expected 1 "
+        if number > len(data.test):
+            raise ValueError(f"--num-clips is {number}, but audio.init_args.num_test is {len(data.test)}: expected 2 "
                              f"to {len(data.test)}")
         items = [data.test[i] for i in range(number)]
         real = ClipSet("reference", tuple(item["waveform"] for item in items), data.test.sample_rate,
@@ -68,7 +72,13 @@ class Subjects:
 
     @classmethod
     def of_texts(cls, clips: ClipSet, real: ClipSet, seed: int) -> Subjects:
-        """For `clips` that are there already: what they ask for is read from their texts, if all are scenes'."""
+        """For `clips` that are there already: what they ask for is read from their texts, if all are scenes'.
+
+        A real clip of the same name but another text has nothing to do with them, and is given another name.
+        """
+        texts = dict(zip(clips.ids, clips.texts, strict=True))
+        if any(texts.get(name, text) != text for name, text in zip(real.ids, real.texts, strict=True)):
+            real = replace(real, ids=tuple(f"reference-{name}" for name in real.ids))
         captions, structures = tuple((text,) for text in clips.texts), tuple(read(text) for text in clips.texts)
         if not all(structures):
             return cls(real, captions)
@@ -79,10 +89,11 @@ class Subjects:
 
 def _of_split(data: AudioTextDataModule, split: str, number: int, name: str
               ) -> tuple[ClipSet, tuple[tuple[str, ...], ...]]:
-    """The start of each of the first `number` clips, as the recipe cuts them; silent after its end."""
-    clips = [clip for clip in data.clips if clip.split == split][:number]
+    """The start of each of `number` clips, or of all there are, as the recipe cuts them; silent after its end."""
+    clips = [clip for clip in data.clips if clip.split == split]
     if not clips:
         raise ValueError(f"the recipe's manifest has no clip of the split {split!r}: expected some to compare with")
+    clips = [clips[i] for i in sorted(np.random.default_rng(0).permutation(len(clips))[:number])]
     window = data.window
     waveforms = tuple(from_numpy(window.read(clip, None).copy()) for clip in clips)
     captions = tuple(tuple(clip.captions) or ("",) for clip in clips)

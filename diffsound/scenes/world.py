@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -162,8 +163,8 @@ DRAW = {"single": _single, "count": _count, "then": _then, "count then": _count_
 
 
 def combinations(structure: Structure) -> Iterator[tuple[str, ...]]:
-    """What a scene puts together: neighbours in time, a sound over another, a sound and its number or attribute."""
-    for first, second in zip(structure.events, structure.events[1:], strict=False):
+    """What a scene puts together: a sound before another, a sound over another, a sound and its number or attribute."""
+    for first, second in itertools.combinations(structure.events, 2):
         yield "then", first.name, second.name
     for request in structure.requests:
         if structure.background is not None and request is not structure.background:

@@ -31,7 +31,7 @@ class TaggerExtractor(NetworkExtractor):
                  device: str | torch.device = "cpu") -> None:
         if not isinstance(tagger, EventTagger):
             if not os.path.isfile(tagger):
-                raise MissingWeights(f"no tagger at {tagger}: train one (make train-tagger), or give --tagger the path "
+                raise MissingWeights(f"no tagger at {tagger}: train one (make train-tagger), or give --judge the path "
                                      "of its checkpoint")
             tagger = EventTagger.from_checkpoint(tagger)
         super().__init__("tagger", tagger, tagger.mel.sample_rate, fingerprint(tagger), tagger.mel.n_fft, batch_size,
