@@ -27,7 +27,7 @@ demo: $(READY)  ## train the whole chain on procedural scenes and make a page of
 	$(BIN)/diffsound demo $(ARGS)
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check diffsound tests

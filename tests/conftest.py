@@ -12,6 +12,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
