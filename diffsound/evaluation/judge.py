@@ -44,6 +44,9 @@ def load_judge(path: str | os.PathLike | None = None) -> EventTagger:
     """
     if path is not None:
         return EventTagger.from_checkpoint(path)
+    if missing := [name for name in (DESCRIPTION, WEIGHTS) if not (FOLDER / name).is_file()]:
+        raise FileNotFoundError(f"the judge has no {' and no '.join(missing)} in {FOLDER}: install the package again, "
+                                "or give --judge the checkpoint of another one")
     description = json.loads((FOLDER / DESCRIPTION).read_text())
     judge = rebuild(description["spec"])
     judge.load_state_dict({name: value.float() if value.is_floating_point() else value
