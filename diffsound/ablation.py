@@ -30,8 +30,8 @@ from diffsound.diffusion import (
     StridedSampler,
 )
 from diffsound.evaluation import Score, frechet_distance, load_judge, score, summarise
-from diffsound.recipe import changed_recipe, fit_once, run
-from diffsound.scenes import SceneDataModule, Structure
+from diffsound.recipe import build_part, changed_recipe, fit_once, run
+from diffsound.scenes import Structure
 from diffsound.token_decoder import TokenDecoder
 from diffsound.token_sampler import TokenSampler
 from diffsound.vqvae import VQVAE
@@ -281,7 +281,7 @@ class Ablation:
         self.true, others = real[:self.clips], real[self.clips:2 * self.clips]
         self.floor = frechet_distance(others, self.true) if len(others) == self.clips else math.nan
         if self.on_scenes:
-            scenes = SceneDataModule(**OmegaConf.to_container(self.recipe.audio.init_args, resolve=True)).val
+            scenes = build_part(self.recipe, "audio").val
             items = [scenes[i] for i in range(self.clips)]
             self.texts = [item["text"] for item in items]
             self.structures = [Structure.from_dict(item["structure"]) for item in items]

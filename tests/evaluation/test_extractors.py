@@ -96,7 +96,7 @@ def test_the_fingerprint_is_that_of_the_weights(name, tmp_path):
 
 
 @pytest.mark.parametrize(("make", "flag"), [
-    (lambda path: TaggerExtractor(path / "no.ckpt"), "--tagger"), (ASTExtractor, "--ast"), (CLAPExtractor, "--clap"),
+    (lambda path: TaggerExtractor(path / "no.ckpt"), "--judge"), (ASTExtractor, "--ast"), (CLAPExtractor, "--clap"),
     (lambda path: PANNsExtractor(path / "no.pth"), "--panns"),
     (lambda path: MelceptionExtractor(path / "no.pt", path / "no.txt"), "--melception"),
 ])

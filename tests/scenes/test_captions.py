@@ -30,7 +30,7 @@ STEMS = {
     "drum": "drum", "glass": "clink", "dog": "dog|bark|puppy", "cat": r"meow", "bird": "chirp|tweet",
     "duck": "duck|quack|mallard",
     "cow": r"\bcow\b|moo|calf", "sheep": "sheep|bleat|lamb", "frog": "frog|croak|toad|ribbit", "crickets": "cricket",
-    "buzzer": r"buzzer|\bbuzz\b|(two|three|four|[1-4]|\w+) buzzes$", "bee": r"\bbee\b|\bfly\b|insect",
+    "bee": r"(\bbee\b|\bfly\b|insect)( buzz\w*)?", "buzzer": r"buzzer|\bbuzz(es)?\b",
     "owl": r"\bowl|hoot",
     "siren": "siren", "gong": "gong", "coin": r"\bcoin|jingl", "drip": r"drip|water drop|drop of water",
     "splash": "splash|into water",
