@@ -35,6 +35,7 @@ from diffsound.scenes import Structure
 from diffsound.token_decoder import TokenDecoder
 from diffsound.token_sampler import TokenSampler
 from diffsound.vqvae import VQVAE
+from diffsound.write_text import write_text
 
 MATRICES = {"mask+uniform": "MaskUniform", "mask": "Mask", "uniform": "Uniform"}
 AUTOREGRESSIVE = "autoregressive"
@@ -113,7 +114,7 @@ class Ablation:
                 for steps in counts:
                     self.compare_sampler(name, build, steps, decoder)
         text = "\n\n".join(["\n".join(table) for table in self.tables()])
-        _write(self.out / "ablation.md", text + "\n")
+        write_text(self.out / "ablation.md", text + "\n")
         self.plot(self.out / "ablation.png")
         print(f"\n{text}\n\nTables, picture and figures are in {self.out}")
 
@@ -287,7 +288,7 @@ class Ablation:
             self.structures = [Structure.from_dict(item["structure"]) for item in items]
 
     def _save(self) -> None:
-        _write(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
+        write_text(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
 
 
 def _stage(decoder: str, seed: int) -> str:
@@ -337,9 +338,3 @@ def _header(*names: str) -> list[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    os.replace(temporary, path)

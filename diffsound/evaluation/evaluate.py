@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +43,7 @@ from diffsound.evaluation.timeline_picture import save_timelines
 from diffsound.recipe import build_part, changed_recipe
 from diffsound.scenes import Event, Structure, read
 from diffsound.text_to_sound import TextToSound
+from diffsound.write_text import write_text
 
 SCENE_SCORES = {  # of `order.Score`: label, direction, unit
     "f1": ("event F1", "higher", ""), "precision": ("event precision", "higher", ""),
@@ -129,7 +129,7 @@ class Evaluation:
         if sweeps:
             self.result["sweeps"] = [self.sweep(*sweep, subjects, judge) for sweep in sweeps]
         self.result |= {"clips": len(made), "scores": self.scores, "skipped": self.skipped}
-        _write(self.out / "scores.json", json.dumps(self.result, indent=1))
+        write_text(self.out / "scores.json", json.dumps(self.result, indent=1))
         page = write_report(self.out)
         print("\n".join(["", *table(self.scores), *(f"not scored: {one['name']}: {one['why']}" for one in self.skipped),
                          "", f"Scores are in {self.out / 'scores.json'}, what they depend on in "
@@ -485,10 +485,3 @@ def _given(path: Path | None, flag: str) -> Path:
 
 def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

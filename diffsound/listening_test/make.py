@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from string import Template
 from typing import Any
 
 from diffsound.data.audio import SUFFIXES, load, save
+from diffsound.write_text import write_text
 
 FORMAT = 1
 QUESTIONS = ("mos", "relevance", "pairwise")  # overall quality, fit to the text, which of two fits better
@@ -72,9 +72,9 @@ def make(systems: dict[str, Path], out: Path, questions: Sequence[str], clips_pe
     key = {"format": FORMAT, "test": content["test"], "seed": seed, "questions": list(questions),
            "clips_per_listener": clips_per_listener,
            "clips": {blind[clip]: {"system": clip.system, "file": str(clip.path), "text": clip.text} for clip in blind}}
-    _write(out / "key.json", json.dumps(key, indent=1, ensure_ascii=False))
+    write_text(out / "key.json", json.dumps(key, indent=1, ensure_ascii=False))
     page = out / "index.html"
-    _write(page, _page(content))
+    write_text(page, _page(content))
     return page
 
 
@@ -137,10 +137,3 @@ def _page(content: dict[str, Any]) -> str:
             for name in ("html", "css", "js")}
     data = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")  # no text can end the script it stands in
     return Template(part["html"]).substitute(style=part["css"], script=part["js"], test=data)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
