@@ -19,7 +19,8 @@ from diffsound.scenes import SOUNDS, Event, Structure
 
 STRIDE = 4  # mel frames in one frame of the tagger
 ONSET_WEIGHT = 4.0  # onsets are rare
-MANNER_WEIGHT = 0.5
+MANNER_WEIGHT = 1.0
+SAID, SAID_WEIGHT = 1 / 6, 4.0  # positions this far from the middle have a word; most are ordinary, with none
 UNDER_DB = (-14.0, 0.0)  # level of a clip mixed under another in training
 # Seconds of pause within which a sound is still the same one, and seconds of activity that count as a sound.
 MOMENTARY_LIMITS, SUSTAINED_LIMITS = (0.0, 0.08), (0.35, 0.3)
@@ -75,7 +76,10 @@ class EventTagger(Checkpointed, LightningModule):
             nn.Flatten(1, 2), nn.Conv1d(32 * rows, channels, 1))
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.recurrence = nn.GRU(channels, channels // 2, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(channels, (2 + len(MANNER)) * len(self.classes))
+        self.head = nn.Linear(channels, 2 * len(self.classes))
+        self.manner = nn.Sequential(nn.Linear(channels, channels), nn.ReLU())
+        self.manner_of_any = nn.Linear(channels, len(MANNER))  # loud is loud: learnt from all classes together
+        self.manner_of_each = nn.Linear(channels, len(MANNER) * len(self.classes))
         self.mix, self.roughen = mix, roughen
         self.learning_rate, self.betas, self.warmup_steps, self.decay = learning_rate, betas, warmup_steps, decay
 
@@ -86,8 +90,11 @@ class EventTagger(Checkpointed, LightningModule):
             logits of "sounds" and of "begins", (B, classes, frames / 4) each; logits of the positions of a sound, if
             there is one, in the ranges of its class, (B, 4, classes, frames / 4) in the order of `MANNER`.
         """
-        sounds, begins, *manner = self.head(self.hidden(mel)).transpose(1, 2).chunk(2 + len(MANNER), dim=1)
-        return sounds, begins, torch.stack(manner, 1)
+        hidden = self.hidden(mel)
+        sounds, begins = self.head(hidden).transpose(1, 2).chunk(2, dim=1)
+        manner = self.manner(hidden)
+        each = self.manner_of_each(manner).transpose(1, 2).unflatten(1, (len(MANNER), len(self.classes)))
+        return sounds, begins, self.manner_of_any(manner).transpose(1, 2).unsqueeze(2) + each
 
     def hidden(self, mel: Tensor) -> Tensor:
         """(B, frames / 4, channels), all that the answers of `forward` are read from."""
@@ -135,9 +142,11 @@ class EventTagger(Checkpointed, LightningModule):
         sounds, begins, manner = self(mel)
         is_sounding, is_beginning, position = (target.to(mel) for target in self.targets(timelines, sounds.shape[-1]))
         known = ~position.isnan()
+        error = (manner.sigmoid() - position)[known].square()
+        weight = torch.where((position[known] - 0.5).abs() > SAID, SAID_WEIGHT, 1.0)
         return (F.binary_cross_entropy_with_logits(sounds, is_sounding)
                 + F.binary_cross_entropy_with_logits(begins, is_beginning, pos_weight=mel.new_tensor(ONSET_WEIGHT))
-                + MANNER_WEIGHT * (manner.sigmoid() - position)[known].square().sum() / known.sum().clamp(min=1))
+                + MANNER_WEIGHT * (weight * error).sum() / weight.sum().clamp(min=1))
 
     def _mixed(self, waveform: Tensor, timelines: list[list[dict]]) -> tuple[Tensor, list[list[dict]]]:
         """Clips with, in some, their neighbour in the batch underneath."""

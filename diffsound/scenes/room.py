@@ -13,8 +13,11 @@ BED_DB = (-62.0, -46.0)  # RMS of a bed of noise
 
 
 def place(sound: Array, distance: float, sample_rate: int, rng: Generator) -> Array:
-    """`sound` (n,) heard at `distance`, from 0 (at the ear) to 1 (far away); as long, since its echoes end with it."""
-    gain_db, cutoff, wet = 2 - 12 * distance, 14000 * (1000 / 14000) ** distance, 0.55 * distance
+    """`sound` (n,) heard at `distance`, from 0 (at the ear) to 1 (far away), as loud as it is in the middle.
+
+    It stays as long, since its echoes end with it.
+    """
+    gain_db, cutoff, wet = 6 - 12 * distance, 14000 * (1000 / 14000) ** distance, 0.55 * distance
     pole = np.float32(np.exp(-2 * np.pi * cutoff / sample_rate))
     direct = lfilter(np.array([1 - pole]), np.array([1, -pole], np.float32), sound)
     delays = rng.exponential(RINGING, ECHOES).clip(0.004, 5 * RINGING)

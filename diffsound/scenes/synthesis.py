@@ -10,7 +10,7 @@ from numpy.random import Generator
 from diffsound.scenes.sounds import SOUNDS
 from diffsound.scenes.waves import Array, time_axis
 
-LOUDNESS = 0.14  # RMS of the loudest 40 ms of an event
+LOUDNESS = 0.07  # RMS of the loudest 40 ms of an event: loud and near ones still fit below the peak
 PEAK = 0.9
 
 

@@ -17,7 +17,6 @@ from diffsound.scenes.world import Part, World
 
 BACKGROUND_DB = -9.0  # a sound under another one
 LEVEL_DB = 9.0  # a loud sound over an ordinary one, and that over a faint one
-ROOM_DB = -6.0  # room for loud sounds, where there are any
 BEDS = 0.25  # share of the scenes of a world with rooms that have a bed
 POSITIONS = {None: (0.38, 0.62), False: (0.0, 0.22), True: (0.78, 1.0)}  # of what is not said, of "low", of "high"
 WORDINGS_PER_SCENE = 6
@@ -83,7 +82,7 @@ def render(structure: Structure, rng: Generator, num_samples: int = 86016, sampl
         if "distance" in positions:
             sound = place(sound, positions["distance"], sample_rate, rng)
         level = rng.uniform(-1, 1) + LEVEL_DB * (2 * positions["level"] - 1)
-        level += rooms * ROOM_DB + under * BACKGROUND_DB
+        level += under * BACKGROUND_DB
         start = min(round(slot.onset * sample_rate), num_samples - len(sound))
         waveform[start:start + len(sound)] += sound * np.float32(10 ** (level / 20))
         known = {axis: value for axis, value in positions.items() if not (under and axis == "level")}
