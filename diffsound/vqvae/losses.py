@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffsound.checkpoint import Rebuildable
+from diffsound.mel import from_unit
 
+LOUDNESS_POWER = 0.6  # of the amplitude
 SOUNDING = 0.05  # a mel cell above this (-75 dB) is not silent
 
 
@@ -19,15 +22,24 @@ class ReconstructionLoss(Rebuildable, nn.Module):
 
     `sounding` weighs cells that sound that much more than silent ones. Clips that are mostly silent spend a small codec
     on their silence otherwise.
+
+    `loud` adds to the weight a cell's loudness (amplitude to the power of 0.6, Stevens' law) over the mean: that
+    of the true or the rebuilt cell, whichever is louder, so that a line that is lost costs as much as one that is made
+    up. In decibels a bark over rain is a small step, and a small codec spends its codes on the rain's texture instead.
     """
 
-    def __init__(self, l1: float = 1.0, mse: float = 0.0, multi_resolution: float = 0.0, sounding: float = 0.0) -> None:
+    def __init__(self, l1: float = 1.0, mse: float = 0.0, multi_resolution: float = 0.0, sounding: float = 0.0,
+                 loud: float = 0.0) -> None:
         super().__init__()
-        self.l1, self.mse, self.multi_resolution, self.sounding = l1, mse, multi_resolution, sounding
+        self.l1, self.mse, self.multi_resolution = l1, mse, multi_resolution
+        self.sounding, self.loud = sounding, loud
 
     def forward(self, rebuilt: Tensor, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) twice, in [0, 1] -> ()."""
         weight = 1 + self.sounding * (mel > SOUNDING)
+        if self.loud:
+            loudness = from_unit(torch.maximum(mel, rebuilt.detach().float().clamp(max=1))) ** LOUDNESS_POWER
+            weight = weight + self.loud * loudness / loudness.mean().clamp(min=1e-6)
         error = 2 * (rebuilt.float() - mel) * weight / weight.mean()
         loss = self.l1 * error.abs().mean()
         if self.mse:

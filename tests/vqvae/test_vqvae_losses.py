@@ -21,6 +21,19 @@ def test_the_coarse_term_forgives_texture_but_not_level():
     assert loss(mel + 0.1, mel).item() == pytest.approx(0.2, rel=1e-4)
 
 
+def test_a_line_that_stands_out_costs_more_lost_or_made_up():
+    quiet, line = torch.full((1, 80, 32), 0.4), torch.zeros(1, 80, 32, dtype=torch.bool)
+    line[:, 40] = True
+    loud = quiet + 0.3 * line
+    plain, loss = ReconstructionLoss(), ReconstructionLoss(loud=1)
+    assert loss(loud, loud) == 0
+    lost, made_up, as_much_elsewhere = loss(quiet, loud), loss(loud, quiet), loss(quiet + 0.3 / 80, quiet)
+    assert lost > 1.5 * as_much_elsewhere
+    assert made_up == pytest.approx(lost.item(), rel=1e-5)
+    assert plain(quiet, loud).item() == pytest.approx(plain(quiet + 0.3 / 80, quiet).item(), rel=1e-3)
+    assert torch.isfinite(loss(quiet + 5, torch.zeros_like(quiet)))
+
+
 @pytest.mark.golden
 def test_the_discriminator_agrees_with_the_original(golden):
     tensors, settings = golden("e2_patchgan")
