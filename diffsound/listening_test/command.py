@@ -24,6 +24,8 @@ def main(args: list[str]) -> None:
     make.add_argument("--clips-per-listener", type=int, default=20, metavar="N",
                       help="clips, and pairs, that one listener judges for each question (default: 20)")
     make.add_argument("--seed", type=int, help="for the same blind names and order again (default: drawn, in key.json)")
+    make.add_argument("--keep-levels", action="store_true",
+                      help="leave the clips as loud as they are, where all are brought to one level otherwise")
     read = verbs.add_parser("read", help="means, win rates and their intervals",
                             description="Print what listeners said, and write it as JSON.")
     read.add_argument("--key", type=Path, required=True, metavar="DIR/key.json")
@@ -45,7 +47,7 @@ def _make(options: argparse.Namespace) -> None:
         systems[name] = Path(folder)
     questions = options.questions or ("mos,relevance,pairwise" if len(systems) > 1 else "mos,relevance")
     seed = secrets.randbits(32) if options.seed is None else options.seed
-    page = make(systems, options.out, questions.split(","), options.clips_per_listener, seed)
+    page = make(systems, options.out, questions.split(","), options.clips_per_listener, seed, options.keep_levels)
     print(f"wrote {page}; keep {options.out / 'key.json'} to yourself: it tells which clip is of which system")
 
 

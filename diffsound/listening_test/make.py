@@ -13,7 +13,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from diffsound.data.audio import SUFFIXES, load, save
+import numpy as np
+
+from diffsound.data.audio import SUFFIXES, load, sample_rate_of, save
+from diffsound.listening_test.loudness import Loudness, common_level, leveled
 from diffsound.write_text import write_text
 
 FORMAT = 1
@@ -29,7 +32,8 @@ class SourceClip:
     text: str
 
 
-def make(systems: dict[str, Path], out: Path, questions: Sequence[str], clips_per_listener: int, seed: int) -> Path:
+def make(systems: dict[str, Path], out: Path, questions: Sequence[str], clips_per_listener: int, seed: int,
+         keep_levels: bool = False) -> Path:
     """Write `out`/index.html, `out`/clips/ and `out`/key.json; returns the path of the page.
 
     Nothing on the page, nor the name, kind, order or tags of its clips, tells the systems apart; key.json does, and
@@ -39,6 +43,8 @@ def make(systems: dict[str, Path], out: Path, questions: Sequence[str], clips_pe
         systems: name of each system and its folder of clips, with texts in the sidecars ("text" in clip.json).
         questions: of `QUESTIONS`, in the order in which they are asked.
         clips_per_listener: how many clips (or pairs) one listener is given for each question; all if there are fewer.
+        keep_levels: leave every clip as loud as it is. Else all have one level (`loudness.common_level`): a louder clip
+            is easily taken for a better one.
     Raises:
         ValueError: if a question or a folder does not fit (see messages).
         FileExistsError: if `out` holds a test: its results could not be read without its key.
@@ -60,17 +66,19 @@ def make(systems: dict[str, Path], out: Path, questions: Sequence[str], clips_pe
     pairs = _pairs(clips) if "pairwise" in questions else {}
     if "pairwise" in questions and not pairs:
         raise ValueError(f"pairwise compares clips of the same text, and {', '.join(systems)} have no text in common")
+    loudness = {} if keep_levels else {clip: Loudness.of(*_decoded(clip.path)) for clip in blind}
+    level = None if keep_levels else round(common_level(loudness.values()), 2)
     content = {
-        "questions": list(questions), "count": clips_per_listener,
+        "level": level, "questions": list(questions), "count": clips_per_listener,
         "clips": [blind[clip] for clip in _in_turns(list(clips.values()), rng)],
         "pairs": [rng.sample([blind[clip] for clip in pair], 2) for pair in _in_turns(list(pairs.values()), rng)],
         "texts": {blind[clip]: clip.text for clip in sorted(blind, key=blind.get)},
     }
     content["test"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     for clip in sorted(blind, key=blind.get):  # in this order, so that the files' times tell nothing either
-        _copy(clip.path, out / "clips" / f"{blind[clip]}.wav")
-    key = {"format": FORMAT, "test": content["test"], "seed": seed, "questions": list(questions),
-           "clips_per_listener": clips_per_listener,
+        _copy(clip.path, out / "clips" / f"{blind[clip]}.wav", loudness.get(clip), level)
+    key = {"format": FORMAT, "test": content["test"], "seed": seed, "level": level,
+           "questions": list(questions), "clips_per_listener": clips_per_listener,
            "clips": {blind[clip]: {"system": clip.system, "file": str(clip.path), "text": clip.text} for clip in blind}}
     write_text(out / "key.json", json.dumps(key, indent=1, ensure_ascii=False))
     page = out / "index.html"
@@ -124,12 +132,16 @@ def _in_turns(lists: list[list[Any]], rng: random.Random) -> list[Any]:
     return [entry for one in rounds for entry in rng.sample(one, len(one))]
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, loudness: Loudness | None, level: float | None) -> None:
     """Decode and write anew as 16 bit wav at its own rate: tags and file kinds would tell the systems apart."""
-    import soundfile
+    waveform, rate = _decoded(source)
+    save(target, waveform if loudness is None else leveled(waveform, loudness, level), rate)
 
-    rate = soundfile.info(source).samplerate
-    save(target, load(source, rate), rate)
+
+def _decoded(path: Path) -> tuple[np.ndarray, int]:
+    """(N,) samples at the file's own rate, and that rate."""
+    rate = sample_rate_of(path)
+    return load(path, rate), rate
 
 
 def _page(content: dict[str, Any]) -> str:

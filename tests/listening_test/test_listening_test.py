@@ -13,6 +13,7 @@ from browser import browser, opened  # noqa: F401
 
 from diffsound.cli import main
 from diffsound.data.audio import save
+from diffsound.listening_test.loudness import Loudness, common_level, leveled
 from diffsound.listening_test.make import QUESTIONS, make
 from diffsound.listening_test.read import estimate, read, table
 from diffsound.scenes import Request, Structure, render
@@ -179,11 +180,52 @@ def test_blind(made):
     for a, b in data["pairs"]:
         assert key["clips"][a]["text"] == key["clips"][b]["text"]
         assert key["clips"][a]["system"] != key["clips"][b]["system"]
-    for clip, entry in key["clips"].items():  # what is heard is the system's own clip
+    assert data["level"] == key["level"] <= -23
+    for clip, entry in key["clips"].items():  # what is heard is the system's own clip, at the level of all
         ours, own = soundfile.read(made / "clips" / f"{clip}.wav"), soundfile.read(entry["file"])
         assert ours[1] == own[1]
-        assert np.abs(ours[0] - own[0]).max() < 1e-4
+        assert np.abs(ours[0] - own[0] * (ours[0] @ own[0]) / (own[0] @ own[0])).max() < 1e-4
+        assert Loudness.of(*ours).level == pytest.approx(key["level"], abs=0.05)
         assert soundfile.info(made / "clips" / f"{clip}.wav").extra_info.count("LIST") == 0
+
+
+def test_levels_can_be_kept(made, tmp_path):
+    assert main(["listening-test", "make", "--clips", *(str(made.parent / system) for system in SYSTEMS), "--out",
+                 str(tmp_path), "--keep-levels"]) == 0
+    key = key_of(tmp_path)
+    assert key["level"] is None
+    for clip, entry in key["clips"].items():
+        ours, own = soundfile.read(tmp_path / "clips" / f"{clip}.wav")[0], soundfile.read(entry["file"])[0]
+        assert np.abs(ours - own).max() < 1e-4
+
+
+def test_loudness_is_of_what_sounds_and_follows_the_gain():
+    tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32)
+    whole, quiet = Loudness.of(tone, 22050), Loudness.of(0.1 * tone, 22050)
+    assert whole.level == pytest.approx(-3.01, abs=0.01)
+    assert (quiet.level, quiet.peak) == (pytest.approx(whole.level - 20), pytest.approx(whole.peak - 20))
+    with_pause = np.concatenate([tone[:882 * 5], np.zeros(40000, np.float32)])
+    assert Loudness.of(with_pause, 22050).level == pytest.approx(whole.level, abs=0.01)
+
+
+def test_one_level_for_all_and_no_peak_beyond_full_scale():
+    rng = np.random.default_rng(0)
+    click = np.zeros(22050, np.float32)
+    click[4000] = 0.5
+    clips = [0.9 * np.sin(np.arange(22050) / 9).astype(np.float32), 0.02 * rng.normal(size=22050).astype(np.float32)]
+    levels = []
+    for some in (clips, [*clips, click]):
+        loudness = [Loudness.of(clip, 22050) for clip in some]
+        level = common_level(loudness)
+        brought = [leveled(*pair, level) for pair in zip(some, loudness, strict=True)]
+        assert [Loudness.of(clip, 22050).level for clip in brought] == [pytest.approx(level, abs=0.01)] * len(some)
+        assert max(np.abs(clip).max() for clip in brought) <= 10 ** (-1 / 20) + 1e-6
+        levels.append(level)
+    assert levels[0] == -23
+    assert levels[1] < -23  # for the sake of the click
+    silence = np.zeros(22050, np.float32)
+    assert common_level([Loudness.of(silence, 22050)]) == -23
+    assert not leveled(silence, Loudness.of(silence, 22050), -23).any()
 
 
 def test_another_seed_gives_other_names_and_the_same_one_the_same(made, tmp_path):
