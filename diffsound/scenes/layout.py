@@ -30,7 +30,8 @@ def lay_out(structure: Structure, duration: float, rng: Generator) -> list[Slot]
     """Slots for every event of a clip of `duration` seconds. In a clip below about 4 s a full scene is hurried to fit.
 
     Raises:
-        ValueError: if the clip is shorter than half a second, or over before a second that the structure names.
+        ValueError: if the clip is shorter than half a second, or over before a second that the structure names, or
+            that second leaves no time for the background to begin first.
     """
     room = duration - 2 * MARGIN
     if duration < SHORTEST_CLIP:
@@ -72,6 +73,10 @@ def _at(structure: Structure, times: np.ndarray, duration: float, rng: Generator
                          "frames, or set world.kinds without timed")
     slots = [Slot(request, request.at + onset, length) for onset, length in times]
     if background is not None:
+        if request.at - LEAST_OVERLAP < MARGIN:
+            raise ValueError(f"{request.name} is asked for at second {request.at:g}, over {background.name}: expected "
+                             f"at least {MARGIN + LEAST_OVERLAP:.2f}, so that {background.name} is heard before it; "
+                             "name a later second, or leave the background out")
         start = rng.uniform(MARGIN, min(request.at - LEAST_OVERLAP, 0.3 * duration))
         stop = rng.uniform(max(slots[-1].onset + slots[-1].length, 0.7 * duration), duration - MARGIN)
         slots.insert(0, Slot(background, start, stop - start))

@@ -145,6 +145,8 @@ def test_whatever_is_drawn_fits_the_default_clip():
     (lambda: World(kinds={"many": 1}), r"world.kinds holds \['many'\]"),
     (lambda: World(attributes=2), "world.attributes is 2"),
     (lambda: render(Structure((Request("dog", at=3),)), np.random.default_rng(0), 44100), "raise frames"),
+    (lambda: render(Structure((Request("dog", at=0.1),), Request("rain")), np.random.default_rng(0)),
+     r"dog is asked for at second 0\.1, over rain: expected at least 0\.14, .* name a later second"),
 ])
 def test_impossible_structures_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
