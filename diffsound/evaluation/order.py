@@ -68,7 +68,7 @@ def is_so(word: str, request: Request, events: Sequence[Event]) -> bool:
     axis = next(axis for axis, words in AXES.items() if word in words)
     (below, above), sign = POSITION, 1
     if axis == "length":
-        (below, above), values = LENGTH, [event.offset - event.onset for event in events]
+        (below, above), values = LENGTH, _span(events)
     elif axis == "rate" and SOUNDS[request.name].momentary:
         (above, below), sign = PAUSE, -1  # the shorter the pauses, the faster
         values = [later.onset - earlier.offset for earlier, later in zip(events, events[1:], strict=False)]
@@ -79,6 +79,11 @@ def is_so(word: str, request: Request, events: Sequence[Event]) -> bool:
     if word == AXES[axis][1]:
         return sign * mean(values) > sign * above
     return sign * mean(values) < sign * below
+
+
+def _span(events: Sequence[Event]) -> list[float]:
+    """Seconds from the first onset to the last end of a sustained sound: a judge may hear it in several parts."""
+    return [max(event.offset for event in events) - min(event.onset for event in events)] if events else []
 
 
 def summarise(scores: Iterable[Score]) -> dict[str, float]:

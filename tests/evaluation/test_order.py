@@ -90,6 +90,12 @@ def test_attributes_are_heard_or_not(word, request_, right, wrong):
     assert score(wrong, asked).exact == (0, 1)
 
 
+def test_a_sustained_sound_heard_in_two_parts_is_as_long_as_its_span():
+    parts = [Event("rain", 0.2, 1.0), Event("rain", 1.1, 2.2)]
+    assert score(parts, Structure((Request("rain", attributes=("long",)),))).attributes == (1, 1)
+    assert score(parts, Structure((Request("rain", attributes=("short",)),))).attributes == (0, 1)
+
+
 def test_a_second_is_missed_by_so_much():
     asked = Structure((Request("dog", at=2),))
     assert score(events(("dog", 1.75, 2)), asked).onset_error == (0.25, 1)
