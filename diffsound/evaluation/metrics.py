@@ -102,10 +102,7 @@ def frechet_distance(made: Tensor, real: Tensor) -> float:
     Raises:
         ValueError: if a set has fewer than 2 rows, the widths differ, or a feature is not finite.
     """
-    _check_pair(made, real)
-    if min(len(made), len(real)) < 2:
-        raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no Frechet distance: a covariance "
-                         "needs at least 2 of each")
+    _check_pair(made, real, least=2)
     made, real = made.double(), real.double()
     # With S = R^T R, tr (S1 S2)^(1/2) is the sum of the singular values of R1 R2^T: no matrix root, whatever the rank.
     root_made, root_real = (torch.linalg.qr(x - x.mean(0), mode="r").R / (len(x) - 1) ** 0.5 for x in (made, real))
@@ -154,10 +151,7 @@ def whole_kernel_distance(made: Tensor, real: Tensor) -> float:
     Raises:
         ValueError: if a set has fewer than 2 rows, the widths differ, or a feature is not finite.
     """
-    _check_pair(made, real)
-    if min(len(made), len(real)) < 2:
-        raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no kernel distance: it needs at "
-                         "least 2 of each")
+    _check_pair(made, real, least=2)
     return _discrepancy(made.double(), real.double())
 
 
@@ -182,9 +176,12 @@ def _check(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} has numbers that are not finite: the judge is broken, or what it heard")
 
 
-def _check_pair(made: Tensor, real: Tensor) -> None:
+def _check_pair(made: Tensor, real: Tensor, least: int = 1) -> None:
     _check("made", made)
     _check("real", real)
     if made.shape[1] != real.shape[1]:
         raise ValueError(f"made has shape {tuple(made.shape)}, real {tuple(real.shape)}: expected rows of the same "
                          "width, from the same judge")
+    if min(len(made), len(real)) < least:
+        raise ValueError(f"{len(made)} clips made and {len(real)} real ones have no distance between sets: it needs at "
+                         f"least {least} of each")
