@@ -14,8 +14,10 @@ from diffsound.data.audio import save
 from diffsound.data.manifest import Clip
 from diffsound.data.manifest import write as write_manifest
 from diffsound.evaluation.clips import ClipSet
-from diffsound.evaluation.evaluate import _untold, confusion, rightness, seed_of
 from diffsound.evaluation.order import score
+from diffsound.evaluation.results import rightness
+from diffsound.evaluation.sampling import seed_of
+from diffsound.evaluation.scoring import confusion, untold
 from diffsound.evaluation.subjects import Subjects
 from diffsound.mel import MelSettings
 from diffsound.scenes import Event, Request, Structure, World, make_scene, render
@@ -131,8 +133,8 @@ def test_a_clip_too_short_for_its_text_is_named():
 
 
 def test_clips_without_a_text_are_named():
-    assert _untold(["a", "b"], ["rain", "wind"]) == ""
-    assert "1 clips have no text: b" in _untold(["a", "b"], ["rain", " "])
+    assert untold(["a", "b"], ["rain", "wind"]) == ""
+    assert "1 clips have no text: b" in untold(["a", "b"], ["rain", " "])
 
 
 def empty(folder):

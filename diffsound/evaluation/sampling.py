@@ -1,0 +1,109 @@
+"""Clips that a system makes of the texts of an evaluation, and scores over settings of its sampler."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.progress import track
+
+from diffsound.callbacks.clip_writer import write_clip
+from diffsound.checkpoint import rebuild
+from diffsound.evaluation.clips import ClipSet
+from diffsound.evaluation.estimate import bootstrap_summary
+from diffsound.evaluation.order import score
+from diffsound.evaluation.scoring import BATCH, REPEATS, listen
+from diffsound.evaluation.subjects import Subjects
+from diffsound.evaluation.tagger import EventTagger
+from diffsound.text_to_sound import TextToSound
+
+SWEPT = ("f1", "order", "count")
+
+
+def make_clips(model: TextToSound, of: ClipSet, folder: Path, seed: int) -> ClipSet:
+    """A clip of every text of `of`, kept as `folder`/ID.wav with its sidecar; what is there and the same is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [(name, text, seed_of(name, seed)) for name, text in zip(of.ids, of.texts, strict=True)]
+    missing = [one for one in asked if not _is_made(model, folder, *one)]
+    if missing:
+        print(f"making {len(missing)} of {len(asked)} clips", flush=True)
+    for first in track(range(0, len(missing), BATCH), "making clips", disable=not missing):
+        names, texts, seeds = zip(*missing[first:first + BATCH], strict=True)
+        for name, clip in zip(names, model(list(texts), list(seeds)), strict=True):
+            write_clip(clip, folder / name)
+    return ClipSet.from_files("made", [folder / f"{name}.wav" for name in of.ids])
+
+
+def seed_of(name: str, seed: int) -> int:
+    """Of a clip, from its id and the seed of the run: the same in every batch and for every sampler."""
+    return zlib.crc32(f"{seed} {name}".encode())
+
+
+@torch.no_grad()
+def sweep(model: TextToSound, key: str, values: list[Any], subjects: Subjects, clips: int, judge: EventTagger, seed: int
+          ) -> dict[str, Any]:
+    """Scores of the first `clips` texts for each value of one setting of the sampler."""
+    if not subjects.structures:
+        raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
+    texts, ids, structures = subjects.real.texts[:clips], subjects.real.ids[:clips], subjects.structures[:clips]
+    own, scores = model.sampler, {name: [] for name in SWEPT}
+    try:
+        for value in values:
+            model.sampler = changed_sampler(model, key, value)
+            made = []
+            for first in track(range(0, len(texts), BATCH), f"{key} {value}"):
+                part = slice(first, first + BATCH)
+                made += model(list(texts[part]), [seed_of(name, seed) for name in ids[part]])
+            heard = listen(judge, ClipSet("made", [clip.waveform for clip in made], made[0].mel_settings.sample_rate,
+                                          texts, ids))
+            summary = bootstrap_summary([score(*pair) for pair in zip(heard, structures, strict=True)], REPEATS)
+            for name in SWEPT:
+                scores[name].append(summary[name].value if name in summary else None)
+    finally:
+        model.sampler = own
+    told = [value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+            for value in values]
+    return {"over": key, "values": told, "scores": scores}
+
+
+def read_sweep(text: str, model: TextToSound | None) -> tuple[str, list[Any]]:
+    """"num_steps=5,10" -> ("num_steps", [5, 10]). Raises ValueError if the sampler does not take these."""
+    key, _, values = text.partition("=")
+    if not key or not values:
+        raise ValueError(f"--sweep is {text!r}, expected KEY=VALUE,VALUE such as guidance_scale=1,2,3")
+    if model is None:
+        raise ValueError("--sweep makes clips: leave --clips out")
+    parsed = [yaml.safe_load(value) for value in values.split(",")]
+    for value in parsed:
+        changed_sampler(model, key, value)
+    return key, parsed
+
+
+def changed_sampler(model: TextToSound, key: str, value: Any) -> Any:
+    """The model's sampler with another value of one of its settings.
+
+    Raises:
+        ValueError: if it has no such setting, or not that value.
+    """
+    spec = model.sampler.spec
+    if key not in spec["init_args"]:
+        raise ValueError(f"--sweep: {spec['class_path']} has no {key}, expected one of "
+                         f"{', '.join(sorted(spec['init_args']))}")
+    sampler = rebuild({**spec, "init_args": spec["init_args"] | {key: value}})
+    if hasattr(sampler, "check"):
+        sampler.check(model.decoder.transition)
+    return sampler
+
+
+def _is_made(model: TextToSound, folder: Path, name: str, text: str, seed: int) -> bool:
+    sidecar = folder / f"{name}.json"
+    if not (sidecar.is_file() and sidecar.with_suffix(".wav").is_file()):
+        return False
+    known = json.loads(sidecar.read_text())
+    return (known["text"], known["seed"], known["sampler"], known["parts"], known["grid"]["columns"]) == (
+        text, seed, model.sampler.spec, model.fingerprints, model.columns)
+
