@@ -115,14 +115,13 @@ class Evaluation:
             raise ValueError(f"{options.clips} holds one clip alone: a distance between sets, or an interval, needs at "
                              "least 2")
         if data is not None:
-            real = data.real
+            real, split = data.real, data.split
         elif options.reference.is_dir():
-            real = ClipSet.from_folder(options.reference, made.sample_rate, "reference")
+            real, split = ClipSet.from_folder(options.reference, made.sample_rate, "reference"), ""
         else:
-            splits = {clip.split for clip in manifest.read(options.reference)}
-            real = ClipSet.from_manifest(options.reference, "test" if "test" in splits else None, made.sample_rate,
-                                         "reference")
-        return made, Subjects.of_texts(made, real, options.seed)
+            split = "test" if any(clip.split == "test" for clip in manifest.read(options.reference)) else ""
+            real = ClipSet.from_manifest(options.reference, split or None, made.sample_rate, "reference")
+        return made, Subjects.of_texts(made, real, options.seed, split)
 
     def rows(self, made: ClipSet, subjects: Subjects) -> dict[str, ClipSet]:
         """Sounds of which it is known what they deserve."""
@@ -157,7 +156,8 @@ class Evaluation:
             checks += score_distances(self.results, rows, subjects, used[-1], options.seed)
         require_passed(checks)
         self.results.content["checks"] = [check.as_dict() for check in checks]
-        card = protocol(made, real, used, seed=0, repeats=REPEATS, frechet_repeats=FRECHET_REPEATS, inception_splits=10)
+        card = protocol(made, real, used, seed=0, repeats=REPEATS, split=subjects.split,
+                        combinations=subjects.combinations or (), frechet_repeats=FRECHET_REPEATS, inception_splits=10)
         self.results.content["protocol"] = card | (
             {"sampler": self.model.sampler.spec, "parts": self.model.fingerprints} if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -19,16 +20,20 @@ PACKAGES = ("diffsound", "torch", "transformers", "numpy")
 
 
 def protocol(made: ClipSet, reference: ClipSet, extractors: Sequence[Extractor], seed: int, repeats: int,
-             level: float = 0.95, **settings: Any) -> dict[str, Any]:
+             level: float = 0.95, split: str = "", combinations: Sequence[str] = (), **settings: Any
+             ) -> dict[str, Any]:
     """As plain data, for scores.json.
 
     Args:
         seed, repeats, level: of the bootstrap.
+        split: of the data that the reference is; "" of a folder, which has none.
+        combinations: "seen" or "held out" of each text, where that is known.
         settings: whatever else scores depend on, such as splits=10 of the inception score.
     """
     return {
         "reference_hash": reference.fingerprint, "made_hash": made.fingerprint,
-        "made": _card(made), "reference": _card(reference),
+        "made": _card(made), "reference": _card(reference), "split": split or None,
+        "combinations": dict(sorted(Counter(combinations).items())),
         "extractors": {each.name: {"hash": each.fingerprint, "sample_rate": each.sample_rate} for each in extractors},
         "bootstrap": {"over": "clips made, the reference held fixed", "seed": seed, "repeats": repeats,
                       "level": level},
@@ -56,6 +61,11 @@ def markdown(card: Mapping[str, Any]) -> str:
         clips = card[name]
         lines.append(f"| {name} | {clips['clips']} | {_range(clips['seconds'])} | {clips['sample_rate']} Hz | "
                      f"`{card[f'{name}_hash']}` |")
+    lines += ["", f"The reference is the {card['split']} split of its data." if card["split"]
+              else "The reference is of no named split."]
+    if card["combinations"]:
+        parts = (f"{number} {name}" for name, number in card["combinations"].items())
+        lines += ["", f"Combinations of sounds that the texts ask for: {', '.join(parts)}."]
     lines += ["", "| extractor | listens at | hash of weights and settings |", "|---|---|---|"]
     lines += [f"| {name} | {one['sample_rate']} Hz | `{one['hash']}` |" for name, one in card["extractors"].items()]
     draw = card["bootstrap"]

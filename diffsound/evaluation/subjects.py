@@ -25,6 +25,7 @@ class Subjects:
     others: real clips that are not in `real`, to compare distances with: `true`, of scenes, or another split.
     structures: what each text asks for, where that is known of all.
     combinations: "seen" or "held out", of scenes.
+    split: that `real` is of, "" where it is not known.
     """
 
     real: ClipSet
@@ -33,6 +34,7 @@ class Subjects:
     others: ClipSet | None = None
     structures: tuple[Structure, ...] | None = None
     combinations: tuple[str, ...] | None = None
+    split: str = ""
 
     @classmethod
     def of_data(cls, data: LightningDataModule, number: int, seed: int) -> Subjects:
@@ -55,7 +57,7 @@ class Subjects:
         real, captions = _of_split(data, split, number, "reference")
         rest = next((other for other in (data.val_split, "train") if other in present and other != split), None)
         others = _of_split(data, rest, len(real), "ceiling")[0] if rest else None
-        return cls(real, captions, real, others)
+        return cls(real, captions, real, others, split=split)
 
     @classmethod
     def _of_scenes(cls, data: SceneDataModule, number: int, seed: int) -> Subjects:
@@ -68,10 +70,10 @@ class Subjects:
         structures = tuple(Structure.from_dict(item["structure"]) for item in items)
         true = true_renderings(structures, real, data.test.world.rooms, seed)
         return cls(real, tuple(tuple(item["captions"]) for item in items), true, true, structures,
-                   tuple(item["combination"] for item in items))
+                   tuple(item["combination"] for item in items), data.test.split)
 
     @classmethod
-    def of_texts(cls, clips: ClipSet, real: ClipSet, seed: int) -> Subjects:
+    def of_texts(cls, clips: ClipSet, real: ClipSet, seed: int, split: str = "") -> Subjects:
         """For `clips` that are there already: what they ask for is read from their texts, if all are scenes'.
 
         A real clip of the same name but another text has nothing to do with them, and is given another name.
@@ -81,10 +83,10 @@ class Subjects:
             real = replace(real, ids=tuple(f"reference-{name}" for name in real.ids))
         captions, structures = tuple((text,) for text in clips.texts), tuple(read(text) for text in clips.texts)
         if not all(structures):
-            return cls(real, captions)
+            return cls(real, captions, split=split)
         true = true_renderings(structures, clips, 0.0, seed)
         parts = tuple("held out" if is_held_out(structure) else "seen" for structure in structures)
-        return cls(real, captions, true, true, structures, parts)
+        return cls(real, captions, true, true, structures, parts, split)
 
 
 def _of_split(data: AudioTextDataModule, split: str, number: int, name: str

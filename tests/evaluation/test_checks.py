@@ -121,7 +121,8 @@ def test_too_few_clips_are_a_warning_with_the_number_needed(sets, extractor):
 
 def test_the_protocol_tells_what_was_compared(sets, extractor, tmp_path):
     made, reference = sets
-    card = protocol(made, reference, [extractor], seed=3, repeats=1000, splits=10)
+    card = protocol(made, reference, [extractor], seed=3, repeats=1000, split="test",
+                    combinations=["seen"] * 12 + ["held out"] * 8, splits=10)
     assert json.loads(json.dumps(card)) == card
     assert card["reference_hash"] == reference.fingerprint != card["made_hash"]
     assert card["extractors"] == {"tagger": {"hash": extractor.fingerprint, "sample_rate": 22050}}
@@ -131,5 +132,9 @@ def test_the_protocol_tells_what_was_compared(sets, extractor, tmp_path):
     text = (tmp_path / "protocol.md").read_text()
     assert text == markdown(card)
     for part in (reference.fingerprint, made.fingerprint, extractor.fingerprint, "| 20 | 1.5 | 22050 Hz |", "seed 3",
-                 "95% of 1000 bootstrap draws", f"torch {torch.__version__}", "splits: 10"):
+                 "the test split", "8 held out, 12 seen", "95% of 1000 bootstrap draws",
+                 f"torch {torch.__version__}", "splits: 10"):
         assert part in text
+    text = markdown(protocol(made, reference, [extractor], seed=3, repeats=1000))
+    assert "of no named split" in text
+    assert "Combinations" not in text

@@ -79,6 +79,8 @@ def test_the_page_and_the_protocol_are_there(evaluated):
         assert (out / "report" / example["picture"]).is_file()
     assert "event F1" in (out / "report/index.html").read_text()
     assert scores["protocol"]["reference_hash"] in (out / "protocol.md").read_text()
+    assert scores["protocol"]["split"] is None  # of a folder
+    assert sum(scores["protocol"]["combinations"].values()) == CLIPS
     kinds = set(scores["by"]["kind"])
     assert kinds <= {f"{kind}{row}" for kind in ("single", "then", "count")
                      for row in ("", ", true renderings (ceiling)")}
@@ -120,6 +122,7 @@ def test_other_recordings_are_in_no_pair_with_those_asked_for(recordings):
     subjects = Subjects.of_data(recordings, 256, seed=0)
     assert (len(subjects.real), len(subjects.others)) == (4, 4)
     assert subjects.true is subjects.real
+    assert subjects.split == "val"  # there is no test split
     assert not set(subjects.others.ids) & set(subjects.real.ids)
     assert not {x.numpy().tobytes() for x in subjects.others.waveforms} & {
         x.numpy().tobytes() for x in subjects.real.waveforms}
