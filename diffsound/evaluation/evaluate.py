@@ -25,7 +25,15 @@ from diffsound.evaluation.judge import load_judge
 from diffsound.evaluation.protocol import protocol, write_markdown
 from diffsound.evaluation.results import Results, table, write_examples
 from diffsound.evaluation.sampling import make_clips, read_sweep, sweep
-from diffsound.evaluation.scoring import OF_TRUE, REPEATS, score_captions, score_distances, score_scenes, untold
+from diffsound.evaluation.scoring import (
+    BY_SCENES,
+    OF_TRUE,
+    REPEATS,
+    score_captions,
+    score_distances,
+    score_scenes,
+    untold,
+)
 from diffsound.evaluation.standard import FRECHET_REPEATS
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
@@ -156,8 +164,10 @@ class Evaluation:
             checks += score_distances(self.results, rows, subjects, used[-1], options.seed)
         require_passed(checks)
         self.results.content["checks"] = [check.as_dict() for check in checks]
+        notes = {} if subjects.structures else {"tagger": BY_SCENES}
         card = protocol(made, real, used, seed=0, repeats=REPEATS, split=subjects.split,
-                        combinations=subjects.combinations or (), frechet_repeats=FRECHET_REPEATS, inception_splits=10)
+                        combinations=subjects.combinations or (), notes=notes, frechet_repeats=FRECHET_REPEATS,
+                        inception_splits=10)
         self.results.content["protocol"] = card | (
             {"sampler": self.model.sampler.spec, "parts": self.model.fingerprints} if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")

@@ -20,14 +20,15 @@ PACKAGES = ("diffsound", "torch", "transformers", "numpy")
 
 
 def protocol(made: ClipSet, reference: ClipSet, extractors: Sequence[Extractor], seed: int, repeats: int,
-             level: float = 0.95, split: str = "", combinations: Sequence[str] = (), **settings: Any
-             ) -> dict[str, Any]:
+             level: float = 0.95, split: str = "", combinations: Sequence[str] = (),
+             notes: Mapping[str, str] | None = None, **settings: Any) -> dict[str, Any]:
     """As plain data, for scores.json.
 
     Args:
         seed, repeats, level: of the bootstrap.
         split: of the data that the reference is; "" of a folder, which has none.
         combinations: "seen" or "held out" of each text, where that is known.
+        notes: what must be known of the scores of an extractor, by its name.
         settings: whatever else scores depend on, such as splits=10 of the inception score.
     """
     return {
@@ -35,6 +36,7 @@ def protocol(made: ClipSet, reference: ClipSet, extractors: Sequence[Extractor],
         "made": _card(made), "reference": _card(reference), "split": split or None,
         "combinations": dict(sorted(Counter(combinations).items())),
         "extractors": {each.name: {"hash": each.fingerprint, "sample_rate": each.sample_rate} for each in extractors},
+        "notes": dict(notes or {}),
         "bootstrap": {"over": "clips made, the reference held fixed", "seed": seed, "repeats": repeats,
                       "level": level},
         "settings": settings, "versions": versions(),
@@ -68,6 +70,8 @@ def markdown(card: Mapping[str, Any]) -> str:
         lines += ["", f"Combinations of sounds that the texts ask for: {', '.join(parts)}."]
     lines += ["", "| extractor | listens at | hash of weights and settings |", "|---|---|---|"]
     lines += [f"| {name} | {one['sample_rate']} Hz | `{one['hash']}` |" for name, one in card["extractors"].items()]
+    for name, note in card["notes"].items():
+        lines += ["", f"Scores of {name}: {note}."]
     draw = card["bootstrap"]
     lines += ["", f"Intervals: {draw['level']:.0%} of {draw['repeats']} bootstrap draws over {draw['over']}; "
                   f"seed {draw['seed']}.", ""]

@@ -126,12 +126,13 @@ def _by_table(parts: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Any])
 
 
 def _label(score: Mapping[str, Any]) -> str:
-    """Name, unit and an arrow that shows where better is."""
+    """Name, unit, an arrow that shows where better is, and what must be known of the score."""
     unit = f" ({score['unit']})" if score.get("unit") else ""
     arrow = {"higher": "↑", "lower": "↓"}.get(score.get("better", ""))
     direction = f' <span class="direction" role="img" aria-label="{score["better"]} is better" ' \
                 f'title="{score["better"]} is better">{arrow}</span>' if arrow else ""
-    return escape(score["label"] + unit) + direction
+    note = f"<small>{escape(score['note'])}</small>" if score.get("note") else ""
+    return escape(score["label"] + unit) + direction + note
 
 
 def _cell(estimate: Mapping[str, Any] | None, kind: str = "") -> str:

@@ -30,7 +30,7 @@ class Results:
         self.skipped: list[dict[str, Any]] = []
 
     def add(self, key: str, row: str, estimate: Estimate, **of_score: str) -> None:
-        """The score `key` of one row of `ROWS`; of_score: label, group, better and unit."""
+        """The score `key` of one row of `ROWS`; of_score: label, group, better, unit; a note too, if any."""
         self.scores.setdefault(key, of_score)[row] = estimate.as_dict()
 
     def skip(self, name: str, why: str, clips: ClipSet) -> None:
@@ -44,7 +44,8 @@ class Results:
 
 
 def table(scores: dict[str, dict[str, Any]]) -> Iterable[str]:
-    """Lines of plain text: a score a line, its interval, and the rows it is to be compared with."""
+    """Lines of plain text: a score a line, its interval, and the rows it is to be compared with; notes at the end."""
+    notes = list(dict.fromkeys(one["note"] for one in scores.values() if "note" in one))
     others = [row for row in ROWS if row != "made"]
     yield f"{'':36}{'made':>9}  {'95 % interval':18}" + "".join(f"{row:>10}" for row in others)
     for one in scores.values():
@@ -52,9 +53,11 @@ def table(scores: dict[str, dict[str, Any]]) -> Iterable[str]:
             continue
         made = one["made"]
         cells = (_number(one[row]["value"]) if row in one else "" for row in others)
-        label = f"{one['label']}{', ' + one['unit'] if one['unit'] else ''}"
+        mark = " " + "*" * (notes.index(one["note"]) + 1) if "note" in one else ""
+        label = f"{one['label']}{', ' + one['unit'] if one['unit'] else ''}{mark}"
         yield (f"{label:36}{_number(made['value']):>9}  {_number(made['low']) + ' to ' + _number(made['high']):18}"
                + "".join(f"{cell:>10}" for cell in cells))
+    yield from (f"{'*' * number} {note}" for number, note in enumerate(notes, 1))
 
 
 def write_examples(folder: Path, sources: Mapping[str, Path], made: ClipSet, structures: Sequence[Structure],

@@ -16,7 +16,7 @@ ESTIMATE = {"value": (*NUMBER, None), "low": (*NUMBER, None), "high": (*NUMBER, 
 EVENT = {"name": str, "onset?": (*NUMBER, None), "offset?": (*NUMBER, None)}
 SCHEMA = {
     "format": int, "recipe": str, "clips": int,
-    "scores": {"*": {"label": str, "group": str, "better": str, "unit?": str,
+    "scores": {"*": {"label": str, "group": str, "better": str, "unit?": str, "note?": str,
                      **{f"{row}?": ESTIMATE for row in ROWS}}},
     "by?": {"*": {"*": {"*": ESTIMATE}}},
     "confusion?": {"classes": [str], "asked": [[NUMBER]]},

@@ -16,6 +16,7 @@ from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.estimate import bootstrap, bootstrap_summary
 from diffsound.evaluation.extractors import Extractor
 from diffsound.evaluation.extractors.clap import CLAPExtractor
+from diffsound.evaluation.extractors.tagger import TaggerExtractor
 from diffsound.evaluation.order import Score, score
 from diffsound.evaluation.results import Results
 from diffsound.evaluation.scores_file import ROWS
@@ -34,6 +35,7 @@ SCENE_SCORES = {  # of `order.Score`: label, direction, unit
 }
 CAPTION_LABELS = {"cider": "CIDEr", "rouge_l": "ROUGE-L", "spice": "SPICE", "read": "captions that are scenes",
                   **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)}}
+BY_SCENES = "by the features of a judge that was trained on scenes"  # a note, where the clips are none
 OF_TRUE = ("ceiling", "rebuilt")  # rows made from what is true of each text
 BATCH = 16
 REPEATS = 1000  # of the bootstrap
@@ -41,19 +43,21 @@ REPEATS = 1000  # of the bootstrap
 
 def score_distances(results: Results, rows: Mapping[str, ClipSet], subjects: Subjects, extractor: Extractor, seed: int
                     ) -> list[Check]:
-    """Standard scores by one extractor, and the checks of them."""
+    """Standard scores by one extractor, and the checks of them. The judge's own have a note, if the texts are not all
+    captions of scenes: it knows no other sounds."""
+    note = {"note": BY_SCENES} if isinstance(extractor, TaggerExtractor) and not subjects.structures else {}
     made, real, shuffle = rows["made"], subjects.real, shuffled(len(rows["made"]), seed)
     reference = hear(real, extractor)
     heard = {row: hear(clips, extractor) for row, clips in rows.items()}
     for row, one in heard.items():
         skipped = results.skipped if row == "made" else None
         for key, estimate in standard_scores(one, reference, repeats=REPEATS, skipped=skipped).items():
-            results.add(key, row, estimate, **describe(key))
+            results.add(key, row, estimate, **describe(key), **note)
     if heard["made"].logits is not None and made.ids == real.ids:  # the other scores do not look at pairs
         swapped = replace(heard["made"], logits=heard["made"].logits[shuffle], windows=None)
         for key, estimate in standard_scores(swapped, reference, repeats=REPEATS).items():
             if key.startswith("kl"):
-                results.add(key, "chance", estimate, **describe(key))
+                results.add(key, "chance", estimate, **describe(key), **note)
     if isinstance(extractor, CLAPExtractor) and (why := untold(made.ids, made.texts)):
         results.skip("CLAP score", why, made)
     elif isinstance(extractor, CLAPExtractor):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from diffsound.evaluation.subjects import Subjects
 from diffsound.mel import MelSettings
 from diffsound.scenes import Event, Request, Structure, World, make_scene, render
 
+ROOT = Path(__file__).parents[2]
 CLIPS = 12
 RATE = 22050
 
@@ -81,6 +85,7 @@ def test_the_page_and_the_protocol_are_there(evaluated):
     assert scores["protocol"]["reference_hash"] in (out / "protocol.md").read_text()
     assert scores["protocol"]["split"] is None  # of a folder
     assert sum(scores["protocol"]["combinations"].values()) == CLIPS
+    assert not any("note" in score for score in scores["scores"].values())  # the judge knows these
     kinds = set(scores["by"]["kind"])
     assert kinds <= {f"{kind}{row}" for kind in ("single", "then", "count")
                      for row in ("", ", true renderings (ceiling)")}
@@ -126,6 +131,48 @@ def test_other_recordings_are_in_no_pair_with_those_asked_for(recordings):
     assert not set(subjects.others.ids) & set(subjects.real.ids)
     assert not {x.numpy().tobytes() for x in subjects.others.waveforms} & {
         x.numpy().tobytes() for x in subjects.real.waveforms}
+
+
+@pytest.fixture(scope="module")
+def by_recipe(tmp_path_factory):
+    """What is in the folder of an evaluation of 4 clips beside recordings that a recipe's manifest lists, and what it
+    prints: texts that are no captions of scenes, 6 clips to train on and 4 to test."""
+    folder, clips = tmp_path_factory.mktemp("by_recipe"), []
+    for i in range(10):
+        save(folder / f"{i}.wav", make_scene(9, i, RATE).waveform, RATE)
+        clips.append(Clip(folder / f"{i}.wav", [f"door number {i}"], [], "train" if i < 6 else "test", str(i)))
+    write_manifest(folder / "manifest.jsonl", clips)
+    write(folder / "made", [make_scene(13, i, 64 * 256) for i in range(4)], [f"door number {6 + i}" for i in range(4)])
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        assert main(["evaluate", "--recipe", str(ROOT / "recipes/esc50.yaml"), "--frames", "64",
+                     "--audio.init_args.manifest", str(folder / "manifest.jsonl"), "--clips", str(folder / "made"),
+                     "--out", str(folder / "out")]) == 0
+    return folder / "out", told.getvalue()
+
+
+def test_recordings_are_scored_with_a_note_that_the_judge_knows_scenes_alone(by_recipe):
+    out, told = by_recipe
+    content, note = json.loads((out / "scores.json").read_text()), "a judge that was trained on scenes"
+    assert (content["clips"], content["protocol"]["split"], content["protocol"]["reference"]["clips"]) == (4, "test", 4)
+    assert {"kid_tagger", "kl_tagger"} <= content["scores"].keys()
+    assert all(note in score["note"] for name, score in content["scores"].items() if name.endswith("_tagger"))
+    assert any(line.startswith("KID (tagger) *") for line in told.splitlines())
+    assert note in told.split("\n* ")[1]
+    for page in ("report/index.html", "protocol.md"):
+        assert note in (out / page).read_text()
+    why = {one["name"]: one["why"] for one in content["skipped"]}
+    assert why["scores of scenes"] == "4 of 4 texts are no captions of scenes, such as 'door number 6'"
+
+
+def test_recordings_of_a_manifest_are_a_reference_without_a_recipe(by_recipe, tmp_path):
+    folder = by_recipe[0].parent
+    assert main(["evaluate", "--clips", str(folder / "made"), "--reference", str(folder / "manifest.jsonl"), "--out",
+                 str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert content["protocol"]["split"] == "test"
+    assert content["protocol"]["reference"]["clips"] == 4
+    assert "kid_tagger" in content["scores"]
 
 
 def test_a_clip_too_short_for_its_text_is_named():
