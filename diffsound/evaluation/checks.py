@@ -60,8 +60,10 @@ def check_clips(made: ClipSet, reference: ClipSet, reference_hash: str | None = 
     silent = len(silent_clips(made))
     sounding = Check("something is heard", silent < len(made),
                      f"{silent} of {len(made)} clips are silent (peak below {SILENT_PEAK})")
-    return [same, sounding, *(_share(name, find, made, reference) for name, find in (
-        ("silent clips", silent_clips), ("clipped clips", clipped_clips), ("copies", copied_clips)))]
+    return [same, sounding, *(
+        share_check(name, find(made), len(made), len(find(reference)), len(reference), "in the reference")
+        for name, find in (("silent clips", silent_clips), ("clipped clips", clipped_clips),
+                           ("copies", copied_clips)))]
 
 
 def check_scores(made: HeardSet, reference: HeardSet, clips: ClipSet | None = None,
@@ -103,13 +105,13 @@ def copied_clips(clips: ClipSet) -> list[str]:
     return copies
 
 
-def _share(name: str, find: Callable[[ClipSet], Sequence[str]], made: ClipSet, reference: ClipSet) -> Check:
-    found, there = find(made), find(reference)
-    allowed = max(ALLOWED_SHARE, len(there) / len(reference))
-    detail = f"{len(found)} of {len(made)} made, {len(there)} of {len(reference)} in the reference"
+def share_check(name: str, found: Sequence[str], made: int, there: int, others: int, where: str) -> Check:
+    """A warning if the clips `found`, by id, are more than a hundredth of those `made`, and a larger share than `there`
+    are of `others`, clips as they should be; `where` says what these are."""
+    detail = f"{len(found)} of {made} made, {there} of {others} {where}"
     if found:
         detail += f" ({', '.join(found[:5])}{', ...' if len(found) > 5 else ''})"
-    return Check(name, len(found) / len(made) <= allowed, detail, fatal=False)
+    return Check(name, len(found) / made <= max(ALLOWED_SHARE, there / others), detail, fatal=False)
 
 
 def _attempt(name: str, compute: Callable[[], tuple[bool, str]]) -> Check:

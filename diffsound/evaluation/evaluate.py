@@ -13,7 +13,7 @@ from diffsound.captioner import Captioner
 from diffsound.checkpoint import fingerprint
 from diffsound.data import manifest
 from diffsound.evaluation.calibration import noise, rebuilt, silence
-from diffsound.evaluation.checks import check_clips, require_passed
+from diffsound.evaluation.checks import Check, check_clips, require_passed
 from diffsound.evaluation.clips import SUFFIXES, ClipSet
 from diffsound.evaluation.extractors import Extractor
 from diffsound.evaluation.extractors.ast import ASTExtractor
@@ -37,6 +37,7 @@ from diffsound.evaluation.scoring import (
 from diffsound.evaluation.standard import FRECHET_REPEATS
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
+from diffsound.evaluation.training_copies import COPIES, check_training_copies
 from diffsound.recipe import build_part, changed_recipe
 from diffsound.scenes import read
 
@@ -55,6 +56,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--reference", type=Path, help="folder or manifest of real clips, in place of the recipe's")
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of all results")
     parser.add_argument("--num-clips", type=int, default=256, help="made of the first so many test clips")
+    parser.add_argument("--training-clips", type=int, default=2000,
+                        help="of the recipe's, looked at for copies among the clips made; 0 leaves that out")
     parser.add_argument("--seed", type=int, default=0, help="of the clips made")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--judge", type=Path, help="checkpoint of stage tagger; by default the package's own")
@@ -96,7 +99,8 @@ class Evaluation:
         for of_earlier_run in ("scores.json", "report/index.html"):  # else they would stand where this one fails
             (self.out / of_earlier_run).unlink(missing_ok=True)
         rows = {"made": made, **self.rows(made, subjects)}
-        self.check_and_measure(self.distant_rows(rows, subjects), subjects, judge)
+        copies = self.training_copies(made, rows.get("rebuilt", subjects.real), judge)
+        self.check_and_measure(self.distant_rows(rows, subjects), subjects, judge, copies)
         self.hear_scenes(rows, subjects, judge)
         self.read_back(rows, subjects)
         if sweeps:
@@ -151,10 +155,29 @@ class Evaluation:
                 rows["rebuilt"] = rebuilt(subjects.others, self.model.codec, self.model.vocoder)
         return rows
 
-    def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: EventTagger) -> None:
+    def training_copies(self, made: ClipSet, true: ClipSet, judge: EventTagger) -> Check | str:
+        """Whether clips were copied from the recipe's training clips, more often than `true` ones look so; or why that
+        cannot be told."""
+        most, codec = self.options.training_clips, self.model.codec if self.model is not None else None
+        if self.recipe is None:
+            return "no training clips at hand: give --recipe, whose audio has them"
+        if most < 1:
+            return f"left out by --training-clips {most}"
+        log_mel = judge.log_mel if codec is None else codec.log_mel
+        try:
+            return check_training_copies(made, true, build_part(self.recipe, "audio"), most, log_mel, codec)
+        except ValueError as error:
+            return str(error)
+
+    def check_and_measure(self, rows: dict[str, ClipSet], subjects: Subjects, judge: EventTagger, copies: Check | str
+                          ) -> None:
         """Standard scores by every extractor there is. All checks run before any failure is told."""
         options, made, real = self.options, rows["made"], subjects.real
         checks, used = check_clips(made, real, options.reference_hash), []
+        if isinstance(copies, Check):
+            checks.append(copies)
+        else:
+            self.results.skip(COPIES, copies, made)
         for name, build in self.extractors(judge).items():
             try:
                 used.append(build())
@@ -167,7 +190,8 @@ class Evaluation:
         notes = {} if subjects.structures else {"tagger": BY_SCENES}
         card = protocol(made, real, used, seed=0, repeats=REPEATS, split=subjects.split,
                         combinations=subjects.combinations or (), notes=notes, frechet_repeats=FRECHET_REPEATS,
-                        inception_splits=10)
+                        inception_splits=10, copies_of_training_clips=copies.detail if isinstance(copies, Check)
+                        else f"not looked for: {copies}")
         self.results.content["protocol"] = card | (
             {"sampler": self.model.sampler.spec, "parts": self.model.fingerprints} if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")

@@ -22,6 +22,7 @@ from diffsound.evaluation.results import rightness
 from diffsound.evaluation.sampling import seed_of
 from diffsound.evaluation.scoring import confusion, untold
 from diffsound.evaluation.subjects import Subjects
+from diffsound.evaluation.training_copies import COPIES
 from diffsound.mel import MelSettings
 from diffsound.scenes import Event, Request, Structure, World, make_scene, render
 
@@ -142,7 +143,8 @@ def by_recipe(tmp_path_factory):
         save(folder / f"{i}.wav", make_scene(9, i, RATE).waveform, RATE)
         clips.append(Clip(folder / f"{i}.wav", [f"door number {i}"], [], "train" if i < 6 else "test", str(i)))
     write_manifest(folder / "manifest.jsonl", clips)
-    write(folder / "made", [make_scene(13, i, 64 * 256) for i in range(4)], [f"door number {6 + i}" for i in range(4)])
+    made = [make_scene(9, 2, RATE), *(make_scene(13, i, RATE) for i in range(3))]  # the first is to train on
+    write(folder / "made", made, [f"door number {6 + i}" for i in range(4)])
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         assert main(["evaluate", "--recipe", str(ROOT / "recipes/esc50.yaml"), "--frames", "64",
@@ -165,6 +167,14 @@ def test_recordings_are_scored_with_a_note_that_the_judge_knows_scenes_alone(by_
     assert why["scores of scenes"] == "4 of 4 texts are no captions of scenes, such as 'door number 6'"
 
 
+def test_a_copy_of_a_training_clip_is_a_warning(by_recipe):
+    content = json.loads((by_recipe[0] / "scores.json").read_text())
+    (check,) = (check for check in content["checks"] if check["name"] == COPIES)
+    assert not check["passed"]
+    assert check["detail"] == "1 of 4 made, 0 of 4 true ones (reference), beside 6 of 6 training clips (0000)"
+    assert f"copies of training clips: {check['detail']}" in (by_recipe[0] / "protocol.md").read_text()
+
+
 def test_recordings_of_a_manifest_are_a_reference_without_a_recipe(by_recipe, tmp_path):
     folder = by_recipe[0].parent
     assert main(["evaluate", "--clips", str(folder / "made"), "--reference", str(folder / "manifest.jsonl"), "--out",
@@ -173,6 +183,8 @@ def test_recordings_of_a_manifest_are_a_reference_without_a_recipe(by_recipe, tm
     assert content["protocol"]["split"] == "test"
     assert content["protocol"]["reference"]["clips"] == 4
     assert "kid_tagger" in content["scores"]
+    assert "no training clips at hand: give --recipe" in {one["name"]: one["why"] for one in content["skipped"]}[COPIES]
+    assert "copies of training clips: not looked for: no" in (tmp_path / "protocol.md").read_text()
 
 
 def test_a_clip_too_short_for_its_text_is_named():
