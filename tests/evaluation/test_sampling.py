@@ -1,0 +1,92 @@
+"""Clips of a small system with random weights, at another sample rate than the judge's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from diffsound.diffusion import (
+    CrossEntropy,
+    Denoiser,
+    DiscreteDiffusion,
+    LinearSchedule,
+    Mask,
+    StridedSampler,
+    UniformTimesteps,
+)
+from diffsound.evaluation import EventTagger
+from diffsound.evaluation.sampling import make_clips, read_sweep, sweep
+from diffsound.evaluation.subjects import Subjects
+from diffsound.mel import MelSettings
+from diffsound.scenes import SceneDataModule
+from diffsound.text_encoder import SmallTextEncoder
+from diffsound.text_to_sound import TextToSound
+from diffsound.vocoder import GriffinLim
+from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, ReconstructionLoss
+
+MEL = MelSettings(sample_rate=16000)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    size = {"channels": 8, "channel_multipliers": [1], "res_blocks": 1, "z_channels": 8, "attention": False,
+            "norm": "position", "patch_size": 16}
+    codec = VQVAE(MEL, Encoder(**size), Decoder(**size), FiniteScalar([4, 4]), 2, ReconstructionLoss()).eval()
+    network = Denoiser(16, 6, 5, 4, layers=1, width=16, heads=2, condition_width=16, text="prefix", positions="column")
+    decoder = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), network, Mask(16, LinearSchedule(6)),
+                                CrossEntropy(), UniformTimesteps(6)).eval()
+    decoder.facts = {"codec": codec.fingerprint}
+    return TextToSound(decoder, codec, GriffinLim(MEL, iterations=2), StridedSampler(6, guidance_scale=1.5), columns=4)
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    return Subjects.of_data(SceneDataModule(MEL, 64, num_test=6), 6, seed=0)
+
+
+class Judge(EventTagger):
+    """Tells how much it was given to hear."""
+
+    def listen(self, waveform):
+        self.given = [*getattr(self, "given", []), tuple(waveform.shape)]
+        return super().listen(waveform)
+
+
+def test_a_sweep_is_heard_at_the_judges_rate(model, subjects):
+    judge, own = Judge(MelSettings(), classes=["dog", "rain"], channels=8, blocks=1).eval(), model.sampler
+    key, values = read_sweep("num_steps=1,3", model)
+    found = sweep(model, key, values, subjects, 4, judge, seed=0)
+    assert (found["over"], found["values"]) == ("num_steps", [1, 3])
+    assert {name: len(heights) for name, heights in found["scores"].items()} == {"f1": 2, "order": 2, "count": 2}
+    samples = round(64 * 256 * 22050 / 16000)
+    assert judge.given == [(4, pytest.approx(samples, abs=1))] * 2
+    assert model.sampler is own
+
+
+def test_other_data_than_scenes_have_no_sweep(model, subjects):
+    with pytest.raises(ValueError, match="--sweep is scored by what the judge hears, which needs scenes"):
+        sweep(model, "num_steps", [1], replace(subjects, structures=None), 4, None, seed=0)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("speed=1", "StridedSampler has no speed, expected one of"), ("num_steps=9", "num_steps is 9"),
+    ("num_steps=", "expected KEY=VALUE,VALUE"),
+])
+def test_a_setting_that_the_sampler_does_not_take_is_refused(model, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_sweep(text, model)
+
+
+def test_clips_keep_their_rate_and_are_made_once(model, subjects, tmp_path, capsys):
+    made = make_clips(model, subjects.real, tmp_path, seed=0)
+    assert (made.sample_rate, made.texts, set(made.seconds)) == (16000, subjects.real.texts, {64 * 256 / 16000})
+    assert "making 6 of 6 clips" in capsys.readouterr().out
+    (tmp_path / "0002.wav").unlink()
+    again = make_clips(model, subjects.real, tmp_path, seed=0)
+    torch.testing.assert_close(torch.stack(again.waveforms), torch.stack(made.waveforms), atol=1e-3, rtol=0)
+    assert "making 1 of 6 clips" in capsys.readouterr().out
+    make_clips(model, subjects.real, tmp_path, seed=1)
+    assert "making 6 of 6 clips" in capsys.readouterr().out
