@@ -24,7 +24,7 @@ COPIES = "copies of training clips"  # the name of the check, or of what was ski
 RANGE = 0.4  # of a log-mel in [0, 1]: what is more than 40 dB below the loudest point of a clip is taken for silence
 BANDS, FRAMES = 5, 4  # over which a log-mel is blurred
 # Correlation from which two clips are the same. Of 400 scenes none is so near to any of 3000 others (the nearest .983),
-# nor one of the recordings of ESC-10 to another (.949, but for two that were uploaded twice: .986). Scenes at a tenth
+# nor one of the recordings of ESC-10 to another (.949, but for one pair at .986). Scenes at a tenth
 # of their gain, or under hiss at -60 dB, are above .997 in 95 % of cases; through codec and Griffin-Lim, beside the
 # original's mel through the codec, above .98.
 SAME = 0.985
