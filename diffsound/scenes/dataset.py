@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from diffsound.data.loading import EpochSampler, Key, loader
 from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import Scene, make_scene
-from diffsound.scenes.world import World
+from diffsound.scenes.world import World, is_held_out
 
 VALIDATION_START = 1_000_000_000  # validation takes the scenes from this index on; no training set reaches it
 TEST_START = 2_000_000_000  # and the test from this one on
@@ -22,14 +22,15 @@ TEST_START = 2_000_000_000  # and the test from this one on
 class SceneDataset(Dataset):
     """`length` scenes of the endless list `seed` of a world, from index `start` on.
 
-    Scenes to train on show no held-out combination. Of the others every second one does, and the rest do not: "held
-    out" and "seen" tell composition from memory.
+    Scenes to train on show no held-out combination, unless `hold_out` is false. Of the others every second one does,
+    and the rest do not: "held out" and "seen" tell composition from memory.
     """
 
     def __init__(self, length: int, num_samples: int = 86016, sample_rate: int = 22050, seed: int = 0, start: int = 0,
-                 split: str = "train", world: World | None = None) -> None:
+                 split: str = "train", world: World | None = None, hold_out: bool = True) -> None:
         self.length, self.num_samples, self.sample_rate = length, num_samples, sample_rate
         self.seed, self.start, self.split, self.world = seed, start, split, world or World()
+        self.hold_out = hold_out
         self.make = make_scene
 
     def in_memory(self) -> SceneDataset:
@@ -63,14 +64,17 @@ class SceneDataset(Dataset):
         if not 0 <= item < self.length:
             raise IndexError(f"scene {item} of {self.length}")
         index = self.start + item
-        part = "held out" if self.split != "train" and item % 2 else "seen"
+        if self.split == "train":
+            part = "seen" if self.hold_out else "all"
+        else:
+            part = "held out" if item % 2 else "seen"
         scene = self.make(self.seed, index, self.num_samples, self.sample_rate, self.world, part)
         name = f"scene-{self.seed}-{index}"
         return {
             "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
             "labels": list(dict.fromkeys(event.name for event in scene.events)),
             "timeline": [asdict(event) for event in scene.events], "structure": asdict(scene.structure),
-            "combination": part, "id": name, "group": name, "split": self.split,
+            "combination": "held out" if is_held_out(scene.structure) else "seen", "id": name, "group": name, "split": self.split,
         }
 
 
@@ -80,17 +84,18 @@ class SceneDataModule(LightningDataModule):
     `frames` mel frames a clip (a multiple of 16 for the codec), 336 for 3.9 s. Batches hold what `SceneDataset`
     describes. Validation and test scenes come from other parts of the same list, so no training set contains them.
 
+    `hold_out: false` trains on all combinations: for a judge, which must not hear what decoders never saw less well.
     `in_memory` makes a training scene when it is first asked for and keeps it (0.34 MB for 3.9 s), in the training
     process itself: on two cores, workers that make scenes would take their time from the training.
     """
 
     def __init__(self, mel: MelSettings | dict, frames: int, num_train: int = 20000, num_val: int = 500,
                  num_test: int = 500, batch_size: int = 16, num_workers: int = 2, seed: int = 0,
-                 in_memory: bool = False, world: World | None = None) -> None:
+                 in_memory: bool = False, world: World | None = None, hold_out: bool = True) -> None:
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         num_samples = frames * mel.hop_length
-        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed, world=world)
+        self.train = SceneDataset(num_train, num_samples, mel.sample_rate, seed, world=world, hold_out=hold_out)
         self.val = SceneDataset(num_val, num_samples, mel.sample_rate, seed, VALIDATION_START, "val", world)
         self.test = SceneDataset(num_test, num_samples, mel.sample_rate, seed, TEST_START, "test", world)
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
