@@ -74,7 +74,8 @@ class SceneDataset(Dataset):
             "waveform": torch.from_numpy(scene.waveform), "text": scene.caption, "captions": list(scene.captions),
             "labels": list(dict.fromkeys(event.name for event in scene.events)),
             "timeline": [asdict(event) for event in scene.events], "structure": asdict(scene.structure),
-            "combination": "held out" if is_held_out(scene.structure) else "seen", "id": name, "group": name, "split": self.split,
+            "combination": "held out" if is_held_out(scene.structure) else "seen",
+            "id": name, "group": name, "split": self.split,
         }
 
 

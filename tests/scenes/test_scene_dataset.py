@@ -106,6 +106,15 @@ def test_training_shows_no_held_out_combination_and_every_second_other_scene_doe
                 assert set(combinations(Structure.from_dict(item["structure"]))) - shown
 
 
+def test_a_judge_can_be_shown_everything():
+    data = SceneDataModule(MelSettings(), frames=336, num_train=60, num_val=20, num_test=20, hold_out=False)
+    parts = [(item["combination"], is_held_out(Structure.from_dict(item["structure"]))) for item in map(
+        data.train.__getitem__, range(60))]
+    assert {part for part, _ in parts} == {"seen", "held out"}
+    assert all((part == "held out") == new for part, new in parts)
+    assert [data.val[i]["combination"] for i in range(4)] == ["seen", "held out"] * 2
+
+
 def test_what_is_held_out_by_itself_is_in_no_scene_to_train_on():
     """At any distance: a sound before another, over another, so often, so described."""
     world = World(kinds=dict.fromkeys(DRAW, 1.0), attributes=0.6)

@@ -151,3 +151,17 @@ def test_whatever_is_drawn_fits_the_default_clip():
 def test_impossible_structures_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_room_does_not_change_how_loud_an_ordinary_sound_is():
+    """Else a sound could not be told to be loud or faint without knowing whether it is in a room."""
+    def decibels(rooms: bool, attributes: tuple[str, ...] = ()) -> float:
+        scenes = [render(Structure((Request("horn", attributes=attributes),)), np.random.default_rng(seed), rooms=rooms)
+                  for seed in range(24)]
+        return float(np.mean([20 * np.log10(np.sqrt(np.mean(scene.waveform[scene.waveform != 0]**2)))
+                              for scene in scenes]))
+
+    dry, room = decibels(False), decibels(True)
+    assert abs(dry - room) < 4  # what is far is dull, which costs some
+    assert decibels(True, ("loud",)) > room + 5
+    assert decibels(True, ("faint",)) < room - 5
