@@ -47,7 +47,7 @@ class Autoregressive(TokenDecoder):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         logits = self(batch["tokens"], self.training_condition(batch["text"]))
-        loss = F.cross_entropy(logits.float().transpose(1, 2), batch["tokens"])
+        loss = F.cross_entropy(logits.float().flatten(0, 1), batch["tokens"].flatten())
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -55,7 +55,7 @@ class Autoregressive(TokenDecoder):
         """Negative log-likelihood in nats per token (the same unit as the diffusion bound), and accuracy."""
         tokens = batch["tokens"]
         logits = self(tokens, self.condition(batch["text"]))
-        loss = F.cross_entropy(logits.float().transpose(1, 2), tokens)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten())
         self.log(f"{self.phase}/bound", loss, batch_size=len(tokens), sync_dist=True, prog_bar=True)
         accuracy = (logits.argmax(-1) == tokens).float().mean()
         self.log(f"{self.phase}/accuracy", accuracy, batch_size=len(tokens), sync_dist=True)

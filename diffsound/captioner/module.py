@@ -128,7 +128,8 @@ class Captioner(Checkpointed, LightningModule):
         rows = [torch.tensor([*self.tokenizer.encode(text).ids, self.end][:self.max_tokens]) for text in texts]
         target = pad_sequence(rows, batch_first=True, padding_value=self.padding).to(sound.device)
         ids = F.pad(target, (1, -1), value=self.end)  # a caption begins where another one ends
-        return F.cross_entropy(self.decoder(ids, sound).transpose(1, 2), target, ignore_index=self.padding)
+        logits = self.decoder(ids, sound).flatten(0, 1)
+        return F.cross_entropy(logits, target.flatten(), ignore_index=self.padding)
 
     def _words_loss(self, sound: Tensor, captions: Sequence[Sequence[str]]) -> Tensor:
         """Cross-entropy, per piece of the vocabulary and clip, of the share of the captions that have the piece."""

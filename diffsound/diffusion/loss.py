@@ -31,6 +31,11 @@ def bound_term(transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor,
         return (torch.special.xlogy(true, true) - true * model.clamp(min=1e-30).log()).sum(-1)
 
 
+def token_cross_entropy(logits: Tensor, x_0: Tensor) -> Tensor:
+    """-log p(x_0) of each token, (B, L) in nats, from logits (B, L, K); flat, a quarter of the time over (B, K, L)."""
+    return F.cross_entropy(logits.float().flatten(0, 1), x_0.flatten(), reduction="none").view_as(x_0)
+
+
 class VariationalBound(Rebuildable, nn.Module):
     """The variational bound, plus a small cross entropy on x_0 itself at every step.
 
@@ -58,7 +63,7 @@ class VariationalBound(Rebuildable, nn.Module):
         """
         weight = torch.where((x_t < transition.codebook_size) & (t > 1)[:, None], self.code_weight, 1.0)
         bound = weight * bound_term(transition, logits, x_0, x_t, t)
-        cross_entropy = weight * F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none")
+        cross_entropy = weight * token_cross_entropy(logits, x_0)
         progress = t / transition.num_timesteps
         trend = {"falling": 2 - progress, "rising": 1 + progress, "constant": 1.0}[self.auxiliary_trend]
         total = (bound.mean(-1) + self.auxiliary_weight * trend * cross_entropy.mean(-1)) / probability
@@ -81,7 +86,7 @@ class CrossEntropy(Rebuildable, nn.Module):
     def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
                 probability: Tensor) -> Loss:
         """As `VariationalBound.forward`; `probability` is not used."""
-        cross_entropy = F.cross_entropy(logits.float().transpose(1, 2), x_0, reduction="none")
+        cross_entropy = token_cross_entropy(logits, x_0)
         weight = torch.where(x_t == x_0, self.intact_weight, 1.0)
         total = (weight * cross_entropy).sum() / weight.sum().clamp(min=1)
         return Loss(total, cross_entropy.detach().sum(-1))
