@@ -29,6 +29,11 @@ class AveragedWeights(WeightAveraging):
         self.every, self.from_initial = every, from_initial
         self._swapped = False
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pl_module.trainer = None  # Lightning copies the module: a trainer of several processes cannot be copied with it
+        super().setup(trainer, pl_module, stage)
+        pl_module.trainer = trainer
+
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and (step_idx + self.from_initial) % self.every == 0  # step_idx counts from 0
 
