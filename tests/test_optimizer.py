@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from diffsound.optimizer import WarmUpThenPlateau, adam
+from diffsound.optimizer import Muon, WarmUpThenPlateau, hidden_matrices, optimization
 
 
 def rates(max_steps, steps, **options):
     module = nn.Linear(1, 1)
     module.trainer = SimpleNamespace(max_steps=max_steps, precision="32-true")
-    made = adam(module, 2.0, (0.9, 0.99), **options)
+    made = optimization(module, 2.0, (0.9, 0.99), **options)
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     result = []
     for _ in range(steps):
@@ -112,3 +112,81 @@ def test_the_published_schedule(golden):
     for mine, name in [(rate, "lr_after_step"), (best, "best")]:
         torch.testing.assert_close(torch.tensor(mine, dtype=torch.float64), tensors[name], rtol=1e-12, atol=0)
     assert bad == tensors["bad"].tolist()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 8)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8)) for _ in range(2))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
+def trained(net, optimizer, steps, start=0):
+    for step in range(start, start + steps):
+        ids = torch.randint(5, (4, 3), generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(ids).flatten(0, 1), ids.flatten()).backward()
+        optimizer.step()
+    return [parameter.detach().clone() for parameter in net.parameters()]
+
+
+def muon(net):
+    matrices = hidden_matrices(net)
+    ids = {id(matrix) for matrix in matrices}
+    return Muon(matrices, [p for p in net.parameters() if id(p) not in ids], 1e-2, (0.9, 0.99), 0.1)
+
+
+def network():
+    torch.manual_seed(0)
+    return Net()
+
+
+def test_muon_takes_the_matrices_of_blocks_alone():
+    net = network()
+    assert {id(matrix) for matrix in hidden_matrices(net)} == {
+        id(layer.weight) for block in net.blocks for layer in block if isinstance(layer, nn.Linear)}
+    net.blocks[0].requires_grad_(False)
+    assert len(hidden_matrices(net)) == 2
+
+
+def test_muon_is_one_optimizer_for_matrices_and_adamw_for_the_rest():
+    net, twin = network(), network()
+    both = trained(net, muon(net), 5)
+    matrices = hidden_matrices(twin)
+    ids = {id(matrix) for matrix in matrices}
+    parts = [torch.optim.Muon(matrices, 1e-2, 0.1, adjust_lr_fn="match_rms_adamw"),
+             torch.optim.AdamW([p for p in twin.parameters() if id(p) not in ids], 1e-2, betas=(0.9, 0.99),
+                               weight_decay=0.1)]
+
+    class Both:
+        def zero_grad(self):
+            for part in parts:
+                part.zero_grad()
+
+        def step(self):
+            for part in parts:
+                part.step()
+
+    assert all(a.equal(b) for a, b in zip(both, trained(twin, Both(), 5), strict=True))
+
+
+def test_muon_goes_on_from_its_saved_state():
+    net, twin = network(), network()
+    unbroken = trained(net, muon(net), 6)
+    first = muon(twin)
+    trained(twin, first, 3)
+    second = muon(twin)
+    second.load_state_dict(first.state_dict())
+    assert all(a.equal(b) for a, b in zip(unbroken, trained(twin, second, 3, start=3), strict=True))
+
+
+def test_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="optimizer is 'sgd', expected adamw or muon"):
+        rates(-1, 1, optimizer="sgd")

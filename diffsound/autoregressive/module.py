@@ -11,7 +11,7 @@ from torch import Tensor
 from diffsound.autoregressive.networks import GPT
 from diffsound.autoregressive.sampler import AutoregressiveSampler
 from diffsound.draw import categorical, uniform_noise
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
@@ -25,21 +25,22 @@ class Autoregressive(TokenDecoder):
         text_encoder: words to condition; trained here if it is trainable.
         network: the GPT.
         text_dropout: share of texts replaced by the null condition in training, for guidance.
-        learning_rate, betas, weight_decay, warmup_steps, decay: of AdamW, see `diffsound.optimizer.adam`.
+        learning_rate, betas, weight_decay, warmup_steps, decay, optimizer: see `diffsound.optimizer.optimization`.
     Raises:
         ValueError: if the network's condition_width is not the text encoder's.
     """
 
     def __init__(self, text_encoder: TextEncoder, network: GPT, text_dropout: float = 0.1,
                  learning_rate: float = 1e-4, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.01,
-                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant") -> None:
+                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant",
+                 optimizer: Literal["adamw", "muon"] = "adamw") -> None:
         super().__init__(text_encoder, network.codebook_size, network.rows, network.max_columns, text_dropout)
         if network.condition_width != text_encoder.width:
             raise ValueError(f"the network has condition_width {network.condition_width}, the text encoder "
                              f"{text_encoder.width}: set condition_width once at the top of the recipe")
         self.network = network
         self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
-                             "warmup_steps": warmup_steps, "decay": decay}
+                             "warmup_steps": warmup_steps, "decay": decay, "optimizer": optimizer}
 
     def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
         """Logits (B, L, K) of every token (B, L) from those before it."""
@@ -64,7 +65,7 @@ class Autoregressive(TokenDecoder):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        return adam(self, **self.optimization)
+        return optimization(self, **self.optimization)
 
     @torch.no_grad()
     def generate(self, condition: Condition, columns: int, sampler: AutoregressiveSampler,

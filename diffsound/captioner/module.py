@@ -16,7 +16,7 @@ from diffsound.captioner.networks import MelEncoder, TextDecoder
 from diffsound.checkpoint import Checkpointed
 from diffsound.evaluation.rough_mel import rough_mel
 from diffsound.mel import LogMel, MelSettings
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.scenes import Structure, read
 from diffsound.text_encoder.word_pieces import (
     END,
@@ -98,7 +98,7 @@ class Captioner(Checkpointed, LightningModule):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict:
-        return adam(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps, self.decay)
+        return optimization(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps, self.decay)
 
     @torch.no_grad()
     def caption(self, waveform: Tensor) -> list[str]:

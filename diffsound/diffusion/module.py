@@ -14,7 +14,7 @@ from diffsound.diffusion.loss import CrossEntropy, VariationalBound, bound_term
 from diffsound.diffusion.sampler import Sampler
 from diffsound.diffusion.timesteps import Timesteps
 from diffsound.diffusion.transition import Transition
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
@@ -29,7 +29,7 @@ class DiscreteDiffusion(TokenDecoder):
         text_encoder: words to condition; trained here if it is trainable.
         denoiser, transition, loss, timesteps: the network, the corruption, what is minimised, how t is drawn.
         text_dropout: share of texts replaced by the null condition in training, for guidance.
-        learning_rate, betas, weight_decay, warmup_steps, decay: of AdamW, see `diffsound.optimizer.adam`.
+        learning_rate, betas, weight_decay, warmup_steps, decay, optimizer: see `diffsound.optimizer.optimization`.
     Raises:
         ValueError: if the parts disagree on codebook_size, num_timesteps or the width of the condition.
     """
@@ -37,7 +37,8 @@ class DiscreteDiffusion(TokenDecoder):
     def __init__(self, text_encoder: TextEncoder, denoiser: Denoiser, transition: Transition,
                  loss: VariationalBound | CrossEntropy, timesteps: Timesteps, text_dropout: float = 0.1,
                  learning_rate: float = 4.5e-4, betas: tuple[float, float] = (0.9, 0.96), weight_decay: float = 4.5e-2,
-                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant") -> None:
+                 warmup_steps: int = 1000, decay: Literal["constant", "cosine", "plateau"] = "constant",
+                 optimizer: Literal["adamw", "muon"] = "adamw") -> None:
         super().__init__(text_encoder, denoiser.codebook_size, denoiser.rows, denoiser.max_columns, text_dropout)
         for name, expected, others in [
             ("codebook_size", denoiser.codebook_size, {"transition": transition.codebook_size}),
@@ -52,7 +53,7 @@ class DiscreteDiffusion(TokenDecoder):
         self.denoiser, self.transition, self.loss, self.timesteps = denoiser, transition, loss, timesteps
         self._laid_out: tuple[tuple, FastDenoiser] | None = None
         self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
-                             "warmup_steps": warmup_steps, "decay": decay}
+                             "warmup_steps": warmup_steps, "decay": decay, "optimizer": optimizer}
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Logits (B, L, K) of x_0 from tokens x_t (B, L) at steps t (B,)."""
@@ -91,7 +92,7 @@ class DiscreteDiffusion(TokenDecoder):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        return adam(self, **self.optimization)
+        return optimization(self, **self.optimization)
 
     @torch.no_grad()
     def generate(self, condition: Condition, columns: int, sampler: Sampler, generators: list[torch.Generator],

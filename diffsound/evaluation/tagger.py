@@ -14,7 +14,7 @@ from diffsound.checkpoint import Checkpointed
 from diffsound.evaluation.order import score, summarise
 from diffsound.evaluation.rough_mel import rough_mel
 from diffsound.mel import LogMel, MelSettings
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.scenes import SOUNDS, Event, Structure
 
 STRIDE = 4  # mel frames in one frame of the tagger
@@ -121,7 +121,7 @@ class EventTagger(Checkpointed, LightningModule):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict:
-        return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
+        return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 
     @torch.no_grad()
     def listen(self, waveform: Tensor) -> list[list[Event]]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.positions import sinusoids
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.text_encoder.word_pieces import (
@@ -86,7 +86,7 @@ class SmallTextEncoder(TextEncoder):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict:
-        return adam(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps)
+        return optimization(self, self.learning_rate, self.betas, self.weight_decay, self.warmup_steps)
 
     def _masked_word_loss(self, texts: list[str], generator: torch.Generator | None = None) -> Tensor:
         """Cross-entropy of the 15 % of word pieces that the encoder does not see."""

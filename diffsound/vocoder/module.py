@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from diffsound.checkpoint import Checkpointed
 from diffsound.mel import RANGE_DB, LogMel, MelSettings
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.vocoder.losses import (
     LONGEST_WINDOW,
     discriminator_hinge,
@@ -108,7 +108,7 @@ class MelGAN(Checkpointed, LightningModule):
         self.validation_step(batch, batch_idx)
 
     def configure_optimizers(self) -> dict:
-        return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
+        return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 
     def _adversarial_terms(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Both players' losses, to be added up and stepped by one optimizer.

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from diffsound.checkpoint import Checkpointed, fingerprint
 from diffsound.mel import RANGE_DB, LogMel, MelSettings
-from diffsound.optimizer import adam
+from diffsound.optimizer import optimization
 from diffsound.vqvae.losses import (
     SOUNDING,
     PatchDiscriminator,
@@ -197,7 +197,7 @@ class VQVAE(Checkpointed, LightningModule):
         return {"tokens": self.encode(batch["waveform"])}
 
     def configure_optimizers(self) -> dict[str, Any]:
-        return adam(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
+        return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 
     def _latent(self, mel: Tensor) -> Tensor:
         """(B, n_mels, frames) in [0, 1] -> (B, embed_dim, rows, columns), not quantised."""
