@@ -6,22 +6,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from tiny_system import tiny_system
 
 from diffsound.bundle import read_bundle, write_bundle
-from diffsound.diffusion import (
-    CrossEntropy,
-    Denoiser,
-    DiscreteDiffusion,
-    LinearSchedule,
-    Mask,
-    StridedSampler,
-    UniformTimesteps,
-)
+from diffsound.diffusion import StridedSampler
 from diffsound.mel import MelSettings
-from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder, SmallTextEncoder
+from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_to_sound import TextToSound
-from diffsound.vocoder import Generator, GriffinLim, MelGAN
-from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, ReconstructionLoss
+from diffsound.vocoder import Generator, MelGAN
 
 MEL = MelSettings()
 
@@ -36,16 +28,9 @@ def clip(**arguments):
 
 
 def build(trainable=True, vocoder=None, encoder=None):
-    torch.manual_seed(1)
-    size = {"channels": 8, "channel_multipliers": [1], "res_blocks": 1, "z_channels": 8, "attention": False,
-            "norm": "position", "patch_size": 16}
-    codec = VQVAE(MEL, Encoder(**size), Decoder(**size), FiniteScalar([4, 4]), 2, ReconstructionLoss()).eval()
-    denoiser = Denoiser(16, 6, 5, 4, layers=1, width=32, heads=2, condition_width=16)
-    encoder = encoder or (SmallTextEncoder(width=16, layers=1) if trainable else clip())
-    decoder = DiscreteDiffusion(encoder, denoiser, Mask(16, LinearSchedule(6)), CrossEntropy(), UniformTimesteps(6))
-    decoder.facts = {"codec": codec.fingerprint, "steps": 3}
-    return TextToSound(decoder.eval(), codec, vocoder or GriffinLim(MEL, iterations=1),
-                       StridedSampler(3, guidance_scale=1.5), 4)
+    model = tiny_system(MEL, encoder or (None if trainable else clip()), vocoder)
+    model.decoder.facts |= {"steps": 3}
+    return model
 
 
 @pytest.fixture

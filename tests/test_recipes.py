@@ -13,7 +13,7 @@ from diffsound.recipe import _essence, build_part, changed_recipe, run
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 STAGES = sorted((ROOT / "configs" / "stage").glob("*.yaml"))
-PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "stage")
+PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name in ("vqvae", "decoder"))
 
 
 def parse(capsys, recipe, stage, *extra):
@@ -39,6 +39,12 @@ def test_recipe_with_stage(recipe, stage, capsys):
     if not has_parts(recipe, stage):
         pytest.skip("a recipe of a finished system has nothing to train")
     assert "class_path: diffsound." in parse(capsys, recipe, stage.stem)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
+def test_the_longer_training_of_scenes_with_every_stage(stage, capsys):
+    told = parse(capsys, ROOT / "recipes/scenes.yaml", stage.stem, "--config", str(ROOT / "configs/scenes/long.yaml"))
+    assert "num_train: 60000" in told
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")

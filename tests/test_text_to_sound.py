@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_system import tiny_codec, tiny_decoder
 
 from diffsound.callbacks.clip_writer import clip_name
 from diffsound.diffusion import (
@@ -17,28 +18,20 @@ from diffsound.mel import MelSettings
 from diffsound.text_encoder import SmallTextEncoder
 from diffsound.text_to_sound import TextToSound
 from diffsound.vocoder import GriffinLim
-from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, ReconstructionLoss
 
 MEL = MelSettings()
 
 
 @pytest.fixture(scope="module")
 def codec():
-    torch.manual_seed(1)
-    size = {"channels": 8, "channel_multipliers": [1], "res_blocks": 1, "z_channels": 8, "attention": False,
-            "norm": "position", "patch_size": 16}
-    return VQVAE(MEL, Encoder(**size), Decoder(**size), FiniteScalar([4, 4]), 2, ReconstructionLoss()).eval()
+    return tiny_codec(MEL)
 
 
 @pytest.fixture(scope="module")
 def decoder(codec):
-    torch.manual_seed(2)
-    network = Denoiser(16, 6, 5, 4, layers=2, width=32, heads=2, condition_width=16, text="prefix", positions="column")
-    for parameter in network.parameters():
+    module = tiny_decoder(codec, layers=2, text="prefix", positions="column")
+    for parameter in module.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    module = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), network, Mask(16, LinearSchedule(6)),
-                               CrossEntropy(), UniformTimesteps(6)).eval()
-    module.facts = {"codec": codec.fingerprint}
     return module
 
 

@@ -118,6 +118,8 @@ class Evaluation:
         data = None
         if options.reference is None:
             data = Subjects.of_data(build_part(self.recipe, "audio"), options.num_clips, options.seed)
+            if options.sweep and not data.structures:
+                raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
         if options.clips is None:
             if options.reference is not None:
                 raise ValueError("--reference is for clips that are there already: give --clips too, or neither")

@@ -46,9 +46,7 @@ def seed_of(name: str, seed: int) -> int:
 @torch.no_grad()
 def sweep(model: TextToSound, key: str, values: list[Any], subjects: Subjects, clips: int, judge: EventTagger, seed: int
           ) -> dict[str, Any]:
-    """Scores of the first `clips` texts for each value of one setting of the sampler."""
-    if not subjects.structures:
-        raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
+    """Scores of the first `clips` texts, which are of scenes, for each value of one setting of the sampler."""
     texts, ids, structures = subjects.real.texts[:clips], subjects.real.ids[:clips], subjects.structures[:clips]
     own, scores = model.sampler, {name: [] for name in SWEPT}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from diffsound.data.audio import save
 from diffsound.data.manifest import Clip
 from diffsound.data.manifest import write as write_manifest
 from diffsound.evaluation.clips import ClipSet
+from diffsound.evaluation.evaluate import Evaluation
 from diffsound.evaluation.order import score
 from diffsound.evaluation.results import rightness
 from diffsound.evaluation.sampling import seed_of
@@ -24,6 +26,7 @@ from diffsound.evaluation.scoring import confusion, untold
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.training_copies import COPIES
 from diffsound.mel import MelSettings
+from diffsound.recipe import changed_recipe
 from diffsound.scenes import Event, Request, Structure, World, make_scene, render
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +188,14 @@ def test_recordings_of_a_manifest_are_a_reference_without_a_recipe(by_recipe, tm
     assert "kid_tagger" in content["scores"]
     assert "no training clips at hand: give --recipe" in {one["name"]: one["why"] for one in content["skipped"]}[COPIES]
     assert "copies of training clips: not looked for: no" in (tmp_path / "protocol.md").read_text()
+
+
+def test_a_sweep_of_recordings_is_refused_before_any_clip_is_made(by_recipe):
+    recipe = changed_recipe(ROOT / "recipes/esc50.yaml", ["--audio.init_args.manifest",
+                                                          str(by_recipe[0].parent / "manifest.jsonl")])
+    options = Namespace(clips=None, reference=None, num_clips=4, seed=0, sweep=["num_steps=1"], out=Path("out"))
+    with pytest.raises(ValueError, match="--sweep is scored by what the judge hears, which needs scenes"):
+        Evaluation(options, recipe).clips()
 
 
 def test_a_clip_too_short_for_its_text_is_named():

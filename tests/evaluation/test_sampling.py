@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
+from tiny_system import tiny_system
 
-from diffsound.diffusion import (
-    CrossEntropy,
-    Denoiser,
-    DiscreteDiffusion,
-    LinearSchedule,
-    Mask,
-    StridedSampler,
-    UniformTimesteps,
-)
 from diffsound.evaluation import EventTagger
 from diffsound.evaluation.sampling import make_clips, read_sweep, sweep
 from diffsound.evaluation.subjects import Subjects
 from diffsound.mel import MelSettings
 from diffsound.scenes import SceneDataModule
-from diffsound.text_encoder import SmallTextEncoder
-from diffsound.text_to_sound import TextToSound
-from diffsound.vocoder import GriffinLim
-from diffsound.vqvae import VQVAE, Decoder, Encoder, FiniteScalar, ReconstructionLoss
 
 MEL = MelSettings(sample_rate=16000)
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(1)
-    size = {"channels": 8, "channel_multipliers": [1], "res_blocks": 1, "z_channels": 8, "attention": False,
-            "norm": "position", "patch_size": 16}
-    codec = VQVAE(MEL, Encoder(**size), Decoder(**size), FiniteScalar([4, 4]), 2, ReconstructionLoss()).eval()
-    network = Denoiser(16, 6, 5, 4, layers=1, width=16, heads=2, condition_width=16, text="prefix", positions="column")
-    decoder = DiscreteDiffusion(SmallTextEncoder(width=16, layers=1), network, Mask(16, LinearSchedule(6)),
-                                CrossEntropy(), UniformTimesteps(6)).eval()
-    decoder.facts = {"codec": codec.fingerprint}
-    return TextToSound(decoder, codec, GriffinLim(MEL, iterations=2), StridedSampler(6, guidance_scale=1.5), columns=4)
+    return tiny_system(MEL)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +42,6 @@ def test_a_sweep_is_heard_at_the_judges_rate(model, subjects):
     samples = round(64 * 256 * 22050 / 16000)
     assert judge.given == [(4, pytest.approx(samples, abs=1))] * 2
     assert model.sampler is own
-
-
-def test_other_data_than_scenes_have_no_sweep(model, subjects):
-    with pytest.raises(ValueError, match="--sweep is scored by what the judge hears, which needs scenes"):
-        sweep(model, "num_steps", [1], replace(subjects, structures=None), 4, None, seed=0)
 
 
 @pytest.mark.parametrize(("text", "message"), [
