@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from diffsound.diffusion import Denoiser
 from diffsound.optimizer import Muon, WarmUpThenPlateau, hidden_matrices, optimization
 
 
@@ -154,6 +155,14 @@ def test_muon_takes_the_matrices_of_blocks_alone():
         id(layer.weight) for block in net.blocks for layer in block if isinstance(layer, nn.Linear)}
     net.blocks[0].requires_grad_(False)
     assert len(hidden_matrices(net)) == 2
+
+
+def test_muon_leaves_embeddings_head_and_the_scales_of_norms_to_adamw():
+    denoiser = Denoiser(8, 4, 5, 4, layers=2, width=16, heads=2, condition_width=16)
+    names = {id(parameter): name for name, parameter in denoiser.named_parameters()}
+    taken = {names[id(matrix)].split(".", 2)[2] for matrix in hidden_matrices(denoiser)}
+    assert taken == {f"attend_{to}.{part}.weight" for to in ("self", "text")
+                     for part in ("query", "key", "value", "out")} | {"feed.0.weight", "feed.2.weight"}
 
 
 def test_muon_is_one_optimizer_for_matrices_and_adamw_for_the_rest():

@@ -44,7 +44,7 @@ def diffusion() -> DiscreteDiffusion:
                         positions="column", dropout=0.1)
     return DiscreteDiffusion(SmallTextEncoder(width=16, layers=1, dropout=0.1), denoiser,
                              MaskUniform(K, CosineSchedule(T)), CrossEntropy(), ImportanceTimesteps(T, warmup=0),
-                             text_dropout=0.3, warmup_steps=3)
+                             text_dropout=0.3, warmup_steps=3, optimizer="muon")
 
 
 def autoregressive() -> Autoregressive:
