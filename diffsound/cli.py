@@ -17,6 +17,7 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
   test       the same on the test split
   tokenize   write the token store that the decoders train from (stage tokenize)
   predict    make a clip of every prompt (stage predict)
+  generate-many  the same of a long list, on all cores or a Ray cluster (stage generate_many)
 
 other verbs:
   manifest         list the clips of a data set folder in the file that recipes read
@@ -31,7 +32,7 @@ diffsound VERB --help shows the options of a verb; diffsound fit --config ... --
 diffsound --version the version.
 DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
-RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
+RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many")
 OTHER_VERBS = {  # whose module has a main(args)
     "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -86,25 +87,42 @@ def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> Non
     Raises:
         ValueError: if the suffix is another one, or the waveform is not (N,) finite numbers.
     """
-    import soundfile
-
     path = Path(path)
-    if path.suffix.lower() not in _WRITTEN:
-        raise ValueError(f"cannot write {path}: expected a name that ends in {', '.join(_WRITTEN)}")
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1 or not np.isfinite(waveform).all():
-        raise ValueError(f"cannot write {path}: expected finite samples (N,), found shape {waveform.shape}"
-                         + (" with NaN or infinity" if waveform.ndim == 1 else ""))
-    file_format, subtype = _WRITTEN[path.suffix.lower()]
+    waveform = _checked(waveform, str(path), path.suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with soundfile.SoundFile(partial, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
-            for start in range(0, len(waveform), _BLOCK):
-                file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
+        _encode(partial, waveform, sample_rate, path.suffix)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def encode(waveform: np.ndarray, sample_rate: int, suffix: str) -> bytes:
+    """What `save` would write into a file with that suffix, such as ".flac"."""
+    file, waveform = io.BytesIO(), _checked(waveform, f"sound as {suffix!r}", suffix)
+    _encode(file, waveform, sample_rate, suffix)
+    return file.getvalue()
+
+
+def _checked(waveform: np.ndarray, name: str, suffix: str) -> np.ndarray:
+    """float32 samples that can be written to `name`."""
+    if suffix.lower() not in _WRITTEN:
+        raise ValueError(f"cannot write {name}: expected a name that ends in {', '.join(_WRITTEN)}")
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or not np.isfinite(waveform).all():
+        raise ValueError(f"cannot write {name}: expected finite samples (N,), found shape {waveform.shape}"
+                         + (" with NaN or infinity" if waveform.ndim == 1 else ""))
+    return waveform
+
+
+def _encode(target: Path | BinaryIO, waveform: np.ndarray, sample_rate: int, suffix: str) -> None:
+    import soundfile
+
+    file_format, subtype = _WRITTEN[suffix.lower()]
+    with soundfile.SoundFile(target, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
+        for start in range(0, len(waveform), _BLOCK):
+            file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
 
 
 def _opened(path: Path) -> SoundFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from diffsound.data import audio
 from diffsound.data.label_text import label_text
 from diffsound.data.loading import Key
 from diffsound.data.manifest import Clip
-from diffsound.data.token_store import StoredClip, TokenStore
+from diffsound.data.token_store import TokenStore
 from diffsound.data.unreadable import UnreadableReport
 
 
@@ -64,34 +64,6 @@ class AudioText(Dataset):
             except audio.UnreadableAudio as error:
                 self.report.add([error])
         raise audio.UnreadableAudio(f"none of {len(self.clips)} clips can be read, see {self.report.path}")
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One crop of a clip, as it will be stored. `source` is (index in the manifests, number of the draw)."""
-
-    clip: Clip
-    stored: StoredClip
-    source: tuple[int, int]
-
-
-class Draws(Dataset):
-    """What tokenising needs of each draw: `waveform`, `text` and the fields of StoredClip.
-
-    Draw 0 is the clip's start; the others are at random places, a function of (seed, index, draw).
-    """
-
-    def __init__(self, draws: Sequence[Draw], window: Window, seed: int) -> None:
-        self.draws, self.window, self.seed = draws, window, seed
-
-    def __len__(self) -> int:
-        return len(self.draws)
-
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        draw = self.draws[i]
-        rng = np.random.default_rng((self.seed, *draw.source)) if draw.source[1] else None
-        return {"waveform": self.window.read(draw.clip, rng), "text": _pick(draw.clip.captions, None),
-                **asdict(draw.stored)}
 
 
 class TokenText(Dataset):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from diffsound.data import audio, manifest
-from diffsound.data.datasets import AudioText, Draw, Draws, TokenText, Window
+from diffsound.data import manifest
+from diffsound.data.datasets import AudioText, TokenText, Window
+from diffsound.data.draws import ClipReader, ClipSources, Draws
 from diffsound.data.loading import EpochSampler, loader
 from diffsound.data.manifest import Clip
-from diffsound.data.token_store import StoredClip, TokenStore
+from diffsound.data.mixing import Mixing
+from diffsound.data.token_store import TokenStore
 from diffsound.data.unreadable import UnreadableReport, durations
 from diffsound.mel import MelSettings
 
@@ -30,17 +33,15 @@ class AudioTextDataModule(LightningDataModule):
     caption and another crop of a clip, a function of (seed, epoch, clip); validation takes the first caption and the
     clip's start. Short clips are padded with zeros.
 
-    For prediction (tokenising) every clip of every split comes in order, with id, captions, labels, split and group.
-
     A clip that cannot be read is left out and named in `unreadable.txt` in the trainer's `default_root_dir`. Training
-    looks at the headers first and puts the next clip in the place of one that breaks off later; prediction decodes
-    every file once beforehand, so that its list of clips is exact.
+    looks at the headers first and puts the next clip in the place of one that breaks off later.
 
     Args:
         manifest: path, or several.
         mel: sets sample rate and hop length.
         frames: mel frames of an item.
-        crops_per_clip: for prediction, draws of each clip that is longer than an item; their ids end in #0, #1, ...
+        crops_per_clip: for tokenising, draws of each clip that is longer than an item; their ids end in #0, #1, ...
+        mixing: for tokenising, further draws of training clips that are mixed with others; their ids end in #mix0, ...
         val_split: the split to validate on; training always takes "train".
         peak: scale each clip to this largest magnitude; None leaves it as recorded.
         in_memory: keep the training clips once decoded, in the training process itself instead of in workers: faster
@@ -49,7 +50,7 @@ class AudioTextDataModule(LightningDataModule):
 
     def __init__(self, manifest: str | list[str], mel: MelSettings | dict, frames: int, batch_size: int = 16,
                  num_workers: int = 2, seed: int = 0, crops_per_clip: int = 1, val_split: str = "val",
-                 peak: float | None = None, in_memory: bool = False) -> None:
+                 peak: float | None = None, in_memory: bool = False, mixing: Mixing | None = None) -> None:
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if frames * mel.hop_length < mel.n_fft:
@@ -63,6 +64,7 @@ class AudioTextDataModule(LightningDataModule):
         self.window = Window(mel.sample_rate, frames * mel.hop_length, peak)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.crops_per_clip, self.val_split, self.in_memory = crops_per_clip, val_split, in_memory
+        self.mixing = mixing
 
     @property
     def report(self) -> UnreadableReport:
@@ -77,15 +79,12 @@ class AudioTextDataModule(LightningDataModule):
         Raises:
             ValueError: if a manifest is absent, empty or malformed, or no file in it can be read.
         """
-        clips = [clip for path in self.manifests for clip in manifest.read(path)]
-        measure = audio.decoded_duration if stage == "predict" else audio.duration
-        seconds = durations([clip.audio for clip in clips], measure, self.report)
+        clips = self._listed()
+        seconds = durations([clip.audio for clip in clips], self.report)
         self.clips = [clip for clip, length in zip(clips, seconds, strict=True) if length is not None]
         if not self.clips:
             raise ValueError(f"none of the {len(clips)} clips of {self._names} can be read, see {self.report.path}: "
                              "is the audio where the manifest says?")
-        if stage == "predict":
-            self.draws = self._draws(clips, seconds)
 
     def train_dataloader(self) -> DataLoader:
         dataset = AudioText(self._of_split("train"), self.window, self.seed, self.report, self.in_memory)
@@ -99,13 +98,24 @@ class AudioTextDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split("test"), self.window, None, self.report))
 
-    def predict_dataloader(self) -> DataLoader:
-        return self._loader(Draws(self.draws, self.window, self.seed))
+    def draws(self) -> Draws:
+        """All clips of the manifests in their order, for tokenising. Ids are paths seen from the folder that all
+        manifests share: unique, and the same on every machine."""
+        clips = self._listed()
+        root = os.path.commonpath([os.path.abspath(path.parent) for path in self.manifests])
+        names = hashlib.sha256("\n".join(os.path.relpath(clip.audio, root) for clip in clips).encode()).hexdigest()
+        identity = {"names": names, "window": asdict(self.window), "seed": self.seed,
+                    "crops_per_clip": self.crops_per_clip, "mixing": self.mixing and vars(self.mixing)}
+        return Draws(ClipSources(clips, self.seed, self.mixing),
+                     ClipReader(self.window, self.seed, root, self.crops_per_clip, self.mixing), identity)
 
     def teardown(self, stage: str) -> None:
         unreadable = self.report.lines()
         if unreadable:
             log.warning("%d clips could not be read and were left out: see %s", len(unreadable), self.report.path)
+
+    def _listed(self) -> list[Clip]:
+        return [clip for path in self.manifests for clip in manifest.read(path)]
 
     @property
     def _names(self) -> str:
@@ -114,22 +124,6 @@ class AudioTextDataModule(LightningDataModule):
     def _of_split(self, split: str) -> list[Clip]:
         _require(split, Counter(clip.split for clip in self.clips), self._names, "audio")
         return [clip for clip in self.clips if clip.split == split]
-
-    def _draws(self, clips: list[Clip], seconds: list[float | None]) -> list[Draw]:
-        """Ids are paths seen from the folder that all manifests share: unique, and the same on every machine."""
-        root = os.path.commonpath([os.path.abspath(path.parent) for path in self.manifests])
-        draws = []
-        for index, (clip, length) in enumerate(zip(clips, seconds, strict=True)):
-            if length is None:
-                continue
-            name = Path(os.path.relpath(clip.audio, root)).as_posix()
-            stored = StoredClip(name, clip.captions, clip.labels, clip.split, clip.group)
-            if self.crops_per_clip == 1 or length * self.window.sample_rate <= self.window.num_samples:
-                draws.append(Draw(clip, stored, (index, 0)))
-            else:
-                draws += [Draw(clip, replace(stored, id=f"{name}#{draw}"), (index, draw))
-                          for draw in range(self.crops_per_clip)]
-        return draws
 
     def _loader(self, dataset: Dataset) -> DataLoader:
         return loader(dataset, self.batch_size, self.num_workers)

@@ -30,7 +30,7 @@ class TextEncoder(Checkpointed, LightningModule):
         self.width, self.max_tokens, self.trainable, self.cache_size = width, max_tokens, trainable, cache_size
         self._cache: dict[str, Tensor] = {}
         self._warned = False
-        self.register_load_state_dict_post_hook(lambda module, _: module._cache.clear())
+        self.register_load_state_dict_post_hook(_forget)
 
     def forward(self, texts: list[str]) -> Condition:
         """The texts' token embeddings, padded to the longest of them; those of one text do not depend on the others."""
@@ -109,3 +109,8 @@ class TextEncoder(Checkpointed, LightningModule):
         embeddings = pad_sequence(rows, batch_first=True)
         mask = torch.arange(embeddings.shape[1]) < lengths
         return Condition(embeddings, mask).to(self._place)
+
+
+def _forget(encoder: TextEncoder, _: object) -> None:
+    """Embeddings of earlier weights. A function, since a lambda cannot be sent to another process."""
+    encoder._cache.clear()
