@@ -67,18 +67,13 @@ def audioset(root: Path) -> Found:
     list with "eval" in its name become "test", all others "train".
     """
     files = _files_by_stem(root)
-    classes = _table(root / "class_labels_indices.csv", "mid", "display_name")
-    names = {row["mid"]: row["display_name"] for row in classes}
+    names = class_names(root / "class_labels_indices.csv")
     tables = sorted(root.glob("*segments.csv"))
     if not tables:
         raise ValueError(f"no *_segments.csv in {root}: is this the layout 'audioset'?")
     clips = []
     for path in tables:
-        for where, video, start, mids in _segments(path):
-            try:
-                labels = [names[mid] for mid in mids.split(",")]
-            except KeyError as error:
-                raise ValueError(f"{where}: class_labels_indices.csv has no label {error}") from error
+        for video, start, labels in segments(path, names):
             clips.append(Clip(_segment(files, root, video, start), labels=labels,
                               split="test" if "eval" in path.stem else "train", group=video))
     return _present(clips)
@@ -158,8 +153,15 @@ def _table(path: Path, *columns: str) -> list[dict[str, str]]:
     return rows
 
 
-def _segments(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(file:line, video, start, labels) of each row; labels are joined by commas."""
+def class_names(path: Path) -> dict[str, str]:
+    """The names of AudioSet's classes by their id, from class_labels_indices.csv."""
+    return {row["mid"]: row["display_name"] for row in _table(path, "mid", "display_name")}
+
+
+def segments(path: Path, names: dict[str, str]) -> Iterator[tuple[str, str, list[str]]]:
+    """(video, start, labels) of each row of a segment list of AudioSet, in either form; `names` as of `class_names`."""
+    if not path.is_file():
+        raise ValueError(f"no segment list at {path}")
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
         for row in reader:
@@ -167,7 +169,11 @@ def _segments(path: Path) -> Iterator[tuple[str, str, str, str]]:
                 where = f"{path}:{reader.line_num}"
                 if len(row) != 4:
                     raise ValueError(f"{where}: expected YTID, start, end, labels, found {row}")
-                yield where, row[0], row[1], row[3]
+                try:
+                    labels = [names[mid] for mid in row[3].split(",")]
+                except KeyError as error:
+                    raise ValueError(f"{where}: class_labels_indices.csv has no label {error}") from error
+                yield row[0], row[1], labels
 
 
 def _files_by_stem(root: Path) -> dict[str, list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from diffsound.data import manifest
 from diffsound.data.datasets import AudioText, TokenText, Window
 from diffsound.data.draws import ClipReader, ClipSources, Draws
+from diffsound.data.label_text import LabelText
 from diffsound.data.loading import EpochSampler, loader
 from diffsound.data.manifest import Clip
 from diffsound.data.mixing import Mixing
@@ -133,15 +135,16 @@ class TokenDataModule(LightningDataModule):
     """Rows of a token store: {"tokens": (B, rows * columns) int64, "text": list[str]}.
 
     In training each epoch draws another caption of a row, a function of (seed, epoch, row); validation takes the first.
-    With `text_from: labels` the text is made of a row's labels and random masks, for pretraining (`label_text`); the
+    With `text_from: labels` the text is made of a row's labels and random masks by `label_text`, for pretraining; the
     mask is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec
     left them in the store.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,
-                 val_split: str = "val", text_from: Literal["captions", "labels"] = "captions") -> None:
+                 val_split: str = "val", text_from: Literal["captions", "labels"] = "captions",
+                 label_text: LabelText | None = None) -> None:
         super().__init__()
-        self.folder, self.text_from = Path(store), text_from
+        self.folder, self.text_from, self.label_text = Path(store), text_from, label_text or LabelText()
         self.batch_size, self.num_workers, self.seed, self.val_split = batch_size, num_workers, seed, val_split
 
     def setup(self, stage: str) -> None:
@@ -163,8 +166,10 @@ class TokenDataModule(LightningDataModule):
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder), "tokens")
-        mask = self.trainer.lightning_module.encoder.mask_token if self.text_from == "labels" else None
-        return TokenText(self.store, self.store.indices(split), seed, mask)
+        label_text = None
+        if self.text_from == "labels":
+            label_text = functools.partial(self.label_text, mask=self.trainer.lightning_module.encoder.mask_token)
+        return TokenText(self.store, self.store.indices(split), seed, label_text)
 
 
 def _require(split: str, found: dict[str, int], source: str, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -25,6 +26,8 @@ class TextEncoder(Checkpointed, LightningModule):
         cache_size: number of captions whose embeddings a frozen encoder keeps; 15 tokens of CLIP are 30 kB.
     """
 
+    mask_token: str = "[MASK]"  # how a missing word is written in a text for this encoder
+
     def __init__(self, width: int, max_tokens: int, trainable: bool, cache_size: int = 0) -> None:
         super().__init__()
         self.width, self.max_tokens, self.trainable, self.cache_size = width, max_tokens, trainable, cache_size
@@ -39,10 +42,10 @@ class TextEncoder(Checkpointed, LightningModule):
         with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
             return self._encode_cached(texts)
 
-    @property
-    def mask_token(self) -> str:
-        """How a missing word is written in a text for this encoder."""
-        return "[MASK]"
+    @classmethod
+    def read_mask_token(cls, **arguments: Any) -> str:
+        """The `mask_token` that an encoder with these arguments has, read without its weights."""
+        return cls.mask_token
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of one text, however long, with its end token: at least one, also for an empty text."""
