@@ -6,6 +6,7 @@ import functools
 import hashlib
 import logging
 import os
+import zlib
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -138,14 +139,27 @@ class TokenDataModule(LightningDataModule):
     With `text_from: labels` the text is made of a row's labels and random masks by `label_text`, for pretraining; the
     mask is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec
     left them in the store.
+
+    Args:
+        store: folder of the token store; its checksums are compared before training.
+        val_split: the split to validate on; training always takes "train".
+        share: trains on this share of the groups of clips, chosen by a hash of the group's name.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,
                  val_split: str = "val", text_from: Literal["captions", "labels"] = "captions",
-                 label_text: LabelText | None = None) -> None:
+                 label_text: LabelText | None = None, share: float = 1.0) -> None:
         super().__init__()
+        if not 0 < share <= 1:
+            raise ValueError(f"tokens.init_args.share is {share}, expected a share in (0, 1]")
         self.folder, self.text_from, self.label_text = Path(store), text_from, label_text or LabelText()
         self.batch_size, self.num_workers, self.seed, self.val_split = batch_size, num_workers, seed, val_split
+        self.share = share
+
+    def prepare_data(self) -> None:
+        """Compare the store with its checksums, in one process a machine: 1.3 GB take seconds, a training hours."""
+        if self.trainer is None or self.trainer.training:
+            TokenStore(self.folder).verify()
 
     def setup(self, stage: str) -> None:
         """Raises ValueError if the store is absent or damaged."""
@@ -169,7 +183,13 @@ class TokenDataModule(LightningDataModule):
         label_text = None
         if self.text_from == "labels":
             label_text = functools.partial(self.label_text, mask=self.trainer.lightning_module.encoder.mask_token)
-        return TokenText(self.store, self.store.indices(split), seed, label_text)
+        rows = self.store.indices(split)
+        if split == "train" and self.share < 1:
+            rows = rows[[zlib.crc32(self.store.group(row).encode()) < self.share * 2**32 for row in rows.tolist()]]
+            if not len(rows):
+                raise ValueError(f"tokens.init_args.share {self.share} leaves none of the training clips of "
+                                 f"{self.folder}: take more")
+        return TokenText(self.store, rows, seed, label_text)
 
 
 def _require(split: str, found: dict[str, int], source: str, key: str) -> None:

@@ -71,6 +71,10 @@ class TokenStore:
         shard, row = self._locate(i)
         return self._table(shard).labels(row)
 
+    def group(self, i: int) -> str:
+        shard, row = self._locate(i)
+        return self._table(shard).group(row)
+
     def clip(self, i: int) -> StoredClip:
         shard, row = self._locate(i)
         return self._table(shard).clip(row)

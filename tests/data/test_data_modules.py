@@ -296,6 +296,40 @@ def test_tokens_too_are_fixed_by_seed_and_epoch(store):
     assert seen == {"", *(f"{i}{c}" for i in range(1, 10) for c in "abc")}
 
 
+def test_a_share_of_the_groups_is_the_same_share_every_time_and_cuts_none(tmp_path):
+    clips = [StoredClip(str(i), [str(i)], [], "val" if i % 10 == 9 else "train", f"g{i // 2}") for i in range(4000)]
+    with TokenStoreWriter(tmp_path / "tokens", "codec", MEL, 2, 3, 256, shard_size=500) as writer:
+        writer.add(np.zeros((4000, 6), int), clips)
+    seen = {share: set(texts(token_data(tmp_path / "tokens", share=share, batch_size=500).train_dataloader()))
+            for share in (0.05, 0.3, 1.0)}
+    for share, some in seen.items():
+        assert len(some) == pytest.approx(3600 * share, rel=0.2)
+    assert seen[0.05] < seen[0.3] < seen[1.0]
+    assert all((str(int(i) ^ 1) in seen[0.3]) for i in seen[0.3] if int(i) % 10 < 8)
+    assert len(texts(token_data(tmp_path / "tokens", share=0.05).val_dataloader())) == 400
+    with pytest.raises(ValueError, match="share 1e-09 leaves none of the training clips"):
+        token_data(tmp_path / "tokens", share=1e-9).train_dataloader()
+    with pytest.raises(ValueError, match="tokens.init_args.share is 0"):
+        token_data(tmp_path / "tokens", share=0)
+
+
+def test_a_batch_is_its_items(store):
+    dataset = token_data(store).train_dataloader().dataset
+    keys = [(2, 3), (0, 9), (2, 0)]
+    batch, items = dataset.__getitems__(keys), [dataset[key] for key in keys]
+    assert batch["text"] == [item["text"] for item in items]
+    assert batch["tokens"].tolist() == [item["tokens"].tolist() for item in items]
+
+
+def test_a_damaged_store_is_refused_before_training(store, tmp_path):
+    path = store / "tokens-00001.npy"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="the checksum differs for tokens-00001.npy"):
+        trainer(tmp_path, max_steps=1).fit(Recorder(), datamodule=TokenDataModule(str(store)))
+
+
 def test_a_store_without_validation_rows_or_none_at_all(store, tmp_path):
     with pytest.raises(ValueError, match="no clips of the split 'test' in .*tokens"):
         token_data(store, val_split="test").val_dataloader()
