@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from diffsound.data import audio, manifest
 from diffsound.data.datasets import AudioText, Draw, Draws, TokenText, Window
-from diffsound.data.loading import EpochSampler, loader
+from diffsound.data.loading import loader, training_loader
 from diffsound.data.manifest import Clip
 from diffsound.data.token_store import StoredClip, TokenStore
 from diffsound.data.unreadable import UnreadableReport, durations
@@ -90,8 +90,7 @@ class AudioTextDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         dataset = AudioText(self._of_split("train"), self.window, self.seed, self.report, self.in_memory)
         workers = 0 if self.in_memory else self.num_workers
-        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
-        return loader(dataset, self.batch_size, workers, order)
+        return training_loader(dataset, self.batch_size, workers, self.seed, self.trainer)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split(self.val_split), self.window, None, self.report))
@@ -132,7 +131,7 @@ class AudioTextDataModule(LightningDataModule):
         return draws
 
     def _loader(self, dataset: Dataset) -> DataLoader:
-        return loader(dataset, self.batch_size, self.num_workers)
+        return loader(dataset, self.batch_size, self.num_workers, self.trainer)
 
 
 class TokenDataModule(LightningDataModule):
@@ -158,14 +157,13 @@ class TokenDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         dataset = self._dataset("train", self.seed)
-        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
-        return loader(dataset, self.batch_size, self.num_workers, order)
+        return training_loader(dataset, self.batch_size, self.num_workers, self.seed, self.trainer)
 
     def val_dataloader(self) -> DataLoader:
-        return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers)
+        return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers, self.trainer)
 
     def test_dataloader(self) -> DataLoader:
-        return loader(self._dataset("test", None), self.batch_size, self.num_workers)
+        return loader(self._dataset("test", None), self.batch_size, self.num_workers, self.trainer)
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder), "tokens")
