@@ -74,15 +74,11 @@ class CurriculumData(TokenDataModule):
 
 
 class Record(Callback):
-    """The loss of every batch, and a copy of the checkpoint after every step. `stop` raises Ctrl-C in that batch."""
+    """The loss of every batch, and a copy of the checkpoint after every step."""
 
-    def __init__(self, stop: int | None = None) -> None:
+    def __init__(self) -> None:
         self.losses: list[float] = []
-        self.stop = stop
-
-    def on_before_backward(self, trainer: Trainer, pl_module: Any, loss: torch.Tensor) -> None:
-        if self.stop == trainer.fit_loop.epoch_loop.total_batch_idx:
-            raise KeyboardInterrupt
+        self.metrics: dict[str, float] = {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
@@ -90,20 +86,23 @@ class Record(Callback):
         if trainer.is_global_zero and last.is_file():
             shutil.copy(last, last.with_name(f"after-{trainer.global_step}.ckpt"))
 
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val/"}
+
 
 def fit(decoder: torch.nn.Module, store: Path, folder: Path, batch_size: int = 4, steps: int = 8, workers: int = 0,
-        ckpt_path: Path | None = None, processes: int = 1, stop: int | None = None, **options: Any) -> Record:
-    record = Record(stop)
+        ckpt_path: Path | None = None, processes: int = 1, callback: Callback | None = None, save_every: int = 1,
+        **options: Any) -> Record:
+    record = Record()
     trainer = Trainer(accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", logger=False,
                       max_steps=steps, default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False,
                       gradient_clip_val=0.5, num_sanity_val_steps=0, check_val_every_n_epoch=None,
                       **{"val_check_interval": 4} | options,
                       callbacks=[SeededSteps(), AveragedWeights(0.9, every=2), record,
-                                 LastCheckpoint(str(folder), every_n_steps=1)])
-    trainer.callbacks.sort(key=lambda callback: isinstance(callback, Record))  # after the checkpoint is written
+                                 callback or Callback(), LastCheckpoint(str(folder), every_n_steps=save_every)])
+    trainer.callbacks.sort(key=lambda each: each is record)  # after the checkpoint is written
     data = CurriculumData(str(store), batch_size=batch_size, num_workers=workers)
     trainer.fit(decoder, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-    record.metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
     return record
 
 

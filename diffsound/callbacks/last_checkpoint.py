@@ -77,15 +77,18 @@ class LastCheckpoint(ModelCheckpoint):
         super().on_exception(trainer, pl_module, exception)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        """Inside a batch or a step, tell Lightning that the last batch of the step before has just ended."""
+        loop = checkpoint["loops"]["fit_loop"]
+        progress = loop["epoch_loop.batch_progress"]
         total, current = progress["total"], progress["current"]
         done = current["processed"]
         whole = done if done == trainer.num_training_batches else done - done % trainer.accumulate_grad_batches
         if whole == done == current["ready"]:
             return
         for counts, batches in ((total, total["processed"] - done + whole), (current, whole)):
-            counts.update(dict.fromkeys(counts, batches))
+            counts.update(ready=batches, started=batches, processed=batches, completed=batches - 1)
         progress["is_last_batch"] = False
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # Lightning counts it after the batch has ended
 
     def _wait(self, number: int, frame: FrameType | None) -> None:
         self._interrupted = True
