@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+# checkpointed(block, ...): block(...), computed again, with the same dropout, when its gradient is asked for.
+checkpointed = partial(checkpoint, use_reentrant=False)
 
 
 def initial_std(width: int) -> float:

@@ -14,7 +14,7 @@ import inspect
 import os
 import pickle
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -66,9 +66,13 @@ def _signature(cls: type) -> inspect.Signature:
 
 
 class Rebuildable:
-    """Remembers its constructor arguments in `spec`. Put it first among the base classes."""
+    """Remembers its constructor arguments in `spec`. Put it first among the base classes.
+
+    Those in `training_only` say how it is trained, not what it computes, and are left out.
+    """
 
     spec: dict[str, Any]
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,7 +85,7 @@ class Rebuildable:
         except TypeError:  # a copy (spec arrives with its state), or wrong arguments (__init__ will say so)
             return obj
         bound.apply_defaults()
-        init_args = {name: _plain(value) for name, value in bound.arguments.items()}
+        init_args = {name: _plain(value) for name, value in bound.arguments.items() if name not in cls.training_only}
         obj.__dict__["spec"] = {"class_path": _public_name(cls), "init_args": init_args}
         return obj
 

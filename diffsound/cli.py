@@ -71,9 +71,15 @@ def main(args: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("DIFFSOUND_DEBUG"):
             raise
-        print(f"diffsound: error: {' '.join(str(error).split())}", file=sys.stderr)
+        if isinstance(error, OSError) or _rank() == 0:  # a mistake in what was given is the same in all processes
+            print(f"diffsound: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _rank() -> int:
+    """Of this process among those of torchrun, SLURM, or Lightning's own launcher."""
+    return next((int(os.environ[name]) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), 0)
 
 
 if __name__ == "__main__":

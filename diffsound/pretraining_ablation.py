@@ -17,9 +17,9 @@ from diffsound.write_text import write_text
 
 COLUMNS = ("bound", *SCENES, "distance")
 NOTES = """\
-± are 95 % intervals over seeds (Student). {labels} clips with labels, {captions} of them with captions; {pretrain} steps
-on labels, {steps} on captions. `bound` is in nats a token; `distance` is the Frechet distance of mel statistics to real
-clips of the same texts; of other real clips it is {floor}."""
+± are 95 % intervals over seeds (Student). {labels} clips with labels, {captions} of them with captions;
+{pretrain} steps on labels, {steps} on captions. `bound` is in nats a token; `distance` is the Frechet distance of mel
+statistics to real clips of the same texts; of other real clips it is {floor}."""
 
 
 class Arm(NamedTuple):

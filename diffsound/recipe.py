@@ -36,7 +36,7 @@ class Budget:
     """What a stage may spend, and how fast it learns."""
 
     max_steps: int = 1000
-    batch_size: int = 16
+    batch_size: int = 16  # of all processes together; a step has accumulate_grad_batches of them
     learning_rate: float = 1e-4
     validate_every: int = 1000  # steps
     ema_decay: float = 0.999  # of the averaged weights that a decoder's checkpoint holds
@@ -114,6 +114,14 @@ class RecipeCLI(LightningCLI):
         for part in (*MODULES, *DATA):
             self.config[self.subcommand].pop(part, None)
         super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A recipe's `val_check_interval` counts steps, Lightning's batches, of which a step may have several."""
+        trainer = self.config_init[self.subcommand]["trainer"]
+        interval, batches = trainer["val_check_interval"], trainer["accumulate_grad_batches"]
+        if type(interval) is int and not trainer["check_val_every_n_epoch"]:
+            kwargs = {"val_check_interval": interval * batches, **kwargs}
+        return super().instantiate_trainer(**kwargs)
 
     def before_fit(self) -> None:
         path = self.config[self.subcommand].start_from

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from diffsound.checkpoint import Checkpointed
+from diffsound.processes import BatchNoise
 from diffsound.text_encoder.condition import Condition, NullCondition
 from diffsound.text_encoder.frozen import Frozen
 from diffsound.text_encoder.module import TextEncoder
@@ -42,10 +43,10 @@ class TokenDecoder(Checkpointed, LightningModule):
             return self.text_encoder(texts, device=self.device).to(self.device)
         return self.text_encoder(texts)
 
-    def training_condition(self, texts: list[str]) -> Condition:
+    def training_condition(self, texts: list[str], noise: BatchNoise) -> Condition:
         """As `condition`, with a share of `text_dropout` of the texts replaced by the null condition."""
         condition = self.condition(texts)
-        drop = torch.rand(len(texts), device=self.device) < self.text_dropout
+        drop = noise.rand(len(texts)) < self.text_dropout
         return self.null.replace(condition, drop)
 
     def on_fit_start(self) -> None:

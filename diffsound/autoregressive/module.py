@@ -12,6 +12,7 @@ from diffsound.autoregressive.networks import GPT
 from diffsound.autoregressive.sampler import AutoregressiveSampler
 from diffsound.draw import categorical, uniform_noise
 from diffsound.optimizer import optimization
+from diffsound.processes import BatchNoise
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
@@ -47,7 +48,8 @@ class Autoregressive(TokenDecoder):
         return self.network(tokens[:, :-1], condition)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        logits = self(batch["tokens"], self.training_condition(batch["text"]))
+        noise = BatchNoise.of_training(self._trainer, batch_idx, self.device)
+        logits = self(batch["tokens"], self.training_condition(batch["text"], noise))
         loss = F.cross_entropy(logits.float().flatten(0, 1), batch["tokens"].flatten())
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,7 +20,7 @@ from diffsound.data import manifest
 from diffsound.data.datasets import AudioText, TokenText, Window
 from diffsound.data.draws import ClipReader, ClipSources, Draws
 from diffsound.data.label_text import LabelText
-from diffsound.data.loading import EpochSampler, loader
+from diffsound.data.loading import Phases, loader, training_loader
 from diffsound.data.manifest import Clip
 from diffsound.data.mixing import Mixing
 from diffsound.data.token_store import TokenStore
@@ -92,8 +93,7 @@ class AudioTextDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         dataset = AudioText(self._of_split("train"), self.window, self.seed, self.report, self.in_memory)
         workers = 0 if self.in_memory else self.num_workers
-        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
-        return loader(dataset, self.batch_size, workers, order)
+        return training_loader(dataset, self.batch_size, workers, self.seed, self.trainer)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split(self.val_split), self.window, None, self.report))
@@ -129,7 +129,7 @@ class AudioTextDataModule(LightningDataModule):
         return [clip for clip in self.clips if clip.split == split]
 
     def _loader(self, dataset: Dataset) -> DataLoader:
-        return loader(dataset, self.batch_size, self.num_workers)
+        return loader(dataset, self.batch_size, self.num_workers, self.trainer)
 
 
 class TokenDataModule(LightningDataModule):
@@ -144,17 +144,20 @@ class TokenDataModule(LightningDataModule):
         store: folder of the token store; its checksums are compared before training.
         val_split: the split to validate on; training always takes "train".
         share: trains on this share of the groups of clips, chosen by a hash of the group's name.
+        curriculum: used with `text_from: labels`: which clips are trained on, by how many labels they have: from step
+            on -> at most so many, null for all. `{0: 1, 2000: 3, 6000: null}` begins with clips of one label.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,
                  val_split: str = "val", text_from: Literal["captions", "labels"] = "captions",
-                 label_text: LabelText | None = None, share: float = 1.0) -> None:
+                 label_text: LabelText | None = None, share: float = 1.0,
+                 curriculum: dict[int, int | None] | None = None) -> None:
         super().__init__()
         if not 0 < share <= 1:
             raise ValueError(f"tokens.init_args.share is {share}, expected a share in (0, 1]")
         self.folder, self.text_from, self.label_text = Path(store), text_from, label_text or LabelText()
         self.batch_size, self.num_workers, self.seed, self.val_split = batch_size, num_workers, seed, val_split
-        self.share = share
+        self.share, self.curriculum = share, curriculum or {0: None}
 
     def prepare_data(self) -> None:
         """Compare the store with its checksums, in one process a machine: 1.3 GB take seconds, a training hours."""
@@ -169,14 +172,14 @@ class TokenDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         dataset = self._dataset("train", self.seed)
-        order = EpochSampler(dataset, self.seed, self.batch_size, self.trainer)
-        return loader(dataset, self.batch_size, self.num_workers, order)
+        phases = self._phases(dataset.rows) if self.text_from == "labels" else None
+        return training_loader(dataset, self.batch_size, self.num_workers, self.seed, self.trainer, phases)
 
     def val_dataloader(self) -> DataLoader:
-        return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers)
+        return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers, self.trainer)
 
     def test_dataloader(self) -> DataLoader:
-        return loader(self._dataset("test", None), self.batch_size, self.num_workers)
+        return loader(self._dataset("test", None), self.batch_size, self.num_workers, self.trainer)
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder), "tokens")
@@ -190,6 +193,14 @@ class TokenDataModule(LightningDataModule):
                 raise ValueError(f"tokens.init_args.share {self.share} leaves none of the training clips of "
                                  f"{self.folder}: take more")
         return TokenText(self.store, rows, seed, label_text)
+
+    def _phases(self, rows: np.ndarray) -> Phases:
+        """The curriculum as (first step, indices of `rows`)."""
+        if set(self.curriculum.values()) == {None}:
+            return [(step, None) for step in self.curriculum]
+        counts = self.store.label_counts()[rows]
+        return [(step, None if most is None else np.flatnonzero(counts <= most))
+                for step, most in self.curriculum.items()]
 
 
 def _require(split: str, found: dict[str, int], source: str, key: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from diffsound.checkpoint import Rebuildable
 from diffsound.diffusion.transition import Transition
+from diffsound.processes import process_count, summed_over_processes
 
 
 class Loss(NamedTuple):
@@ -88,5 +89,7 @@ class CrossEntropy(Rebuildable, nn.Module):
         """As `VariationalBound.forward`; `probability` is not used."""
         cross_entropy = token_cross_entropy(logits, x_0)
         weight = torch.where(x_t == x_0, self.intact_weight, 1.0)
-        total = (weight * cross_entropy).sum() / weight.sum().clamp(min=1)
+        # Of the whole batch: the mean over processes, which training takes, is then the whole batch's loss.
+        share = summed_over_processes(weight.sum()).clamp(min=1) / process_count()
+        total = (weight * cross_entropy).sum() / share
         return Loss(total, cross_entropy.detach().sum(-1))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from diffsound.diffusion.denoiser import Denoiser
 from diffsound.diffusion.fast import FastDenoiser, Precision
@@ -15,6 +16,7 @@ from diffsound.diffusion.sampler import Sampler
 from diffsound.diffusion.timesteps import Timesteps
 from diffsound.diffusion.transition import Transition
 from diffsound.optimizer import optimization
+from diffsound.processes import BatchNoise
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
@@ -52,6 +54,7 @@ class DiscreteDiffusion(TokenDecoder):
                                      f"set {name} once at the top of the recipe")
         self.denoiser, self.transition, self.loss, self.timesteps = denoiser, transition, loss, timesteps
         self._laid_out: tuple[tuple, FastDenoiser] | None = None
+        self._step_losses: list[tuple[Tensor, Tensor]] = []  # (t, nats) of the step's batches so far
         self.optimization = {"learning_rate": learning_rate, "betas": betas, "weight_decay": weight_decay,
                              "warmup_steps": warmup_steps, "decay": decay, "optimizer": optimizer}
 
@@ -60,33 +63,38 @@ class DiscreteDiffusion(TokenDecoder):
         return self.denoiser(x_t, t, condition)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        x_0 = batch["tokens"]
-        t, probability = self.timesteps.sample(len(x_0))
-        x_t = self.transition.corrupt(x_0, t)
-        logits = self(x_t, t, self.training_condition(batch["text"]))
+        x_0, noise = batch["tokens"], BatchNoise.of_training(self._trainer, batch_idx, self.device)
+        t, probability = self.timesteps.sample(len(x_0), noise)
+        x_t = self.transition.corrupt(x_0, t, noise)
+        logits = self(x_t, t, self.training_condition(batch["text"], noise))
         loss = self.loss(self.transition, logits, x_0, x_t, t, probability)
-        self.timesteps.update(t, loss.per_clip)
+        self._step_losses.append((t, loss.per_clip))
         self.log("train/loss", loss.total, prog_bar=True)
         return loss.total
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self.timesteps.update(*(torch.cat(parts) for parts in zip(*self._step_losses, strict=True)))
+        self._step_losses.clear()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Bound in nats per token, and accuracy on corrupted tokens by quarter of T; the same noise every time."""
         x_0, steps = batch["tokens"], self.transition.num_timesteps
-        generator = torch.Generator(self.device).manual_seed(batch_idx)
-        spread = torch.arange(len(x_0), device=self.device) / len(x_0) + 0.618 * batch_idx
+        noise = BatchNoise.of_evaluation(self._trainer, batch_idx, self.device)
+        spread = noise.places(len(x_0)) / (len(x_0) * noise.world_size) + 0.618 * batch_idx
         t = (spread % 1 * steps).long() + 1
-        x_t = self.transition.corrupt(x_0, t, generator)
+        x_t = self.transition.corrupt(x_0, t, noise)
         logits = self(x_t, t, self.condition(batch["text"]))
         bound = bound_term(self.transition, logits, x_0, x_t, t).mean() * steps + self.transition.prior_divergence()
         self._log(f"{self.phase}/bound", bound, len(x_0), prog_bar=True)
         right, corrupted = logits.argmax(-1) == x_0, x_t != x_0
         for name, group in [("", corrupted)] + [(f"_t{q + 1}of4", corrupted & ((t - 1) * 4 // steps == q)[:, None])
                                                 for q in range(4)]:
-            if group.any():
-                self._log(f"{self.phase}/accuracy{name}", right[group].float().mean(), int(group.sum()))
+            count = int(group.sum())  # may be 0 here and not in another process, which waits for this one's share
+            self._log(f"{self.phase}/accuracy{name}", (right & group).sum() / max(count, 1), count)
 
     def _log(self, name: str, value: Tensor, weight: int, **options: Any) -> None:
-        self.log(name, value, batch_size=weight, sync_dist=True, **options)
+        # Lightning takes the mean of the processes' weights without its fraction: times their number it has none.
+        self.log(name, value, batch_size=weight * self.trainer.world_size, sync_dist=True, **options)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffsound.checkpoint import Rebuildable
+from diffsound.processes import BatchNoise, summed_over_processes
 
 
 class Timesteps(Rebuildable, nn.Module):
@@ -26,15 +27,15 @@ class Timesteps(Rebuildable, nn.Module):
         """(T,) probabilities of t = 1..T before the extra share of the last step."""
         raise NotImplementedError
 
-    def sample(self, batch_size: int) -> tuple[Tensor, Tensor]:
+    def sample(self, batch_size: int, noise: BatchNoise | None = None) -> tuple[Tensor, Tensor]:
         """t (B,) int64 in 1..T, and the probability (B,) with which each was chosen."""
         p = self.proposal() * (1 - self.last_step_probability)
         p[-1] += self.last_step_probability
-        t = torch.multinomial(p, batch_size, replacement=True)
+        t = (noise or BatchNoise(p.device)).multinomial(p, batch_size)
         return t + 1, p[t]
 
     def update(self, t: Tensor, loss: Tensor) -> None:
-        """Learn from the loss (B,) of clips at t (B,), not yet divided by their probability."""
+        """Learn from the loss (B,) of a step's clips at t (B,), not yet divided by their probability."""
 
 
 class UniformTimesteps(Timesteps):
@@ -52,8 +53,8 @@ class ImportanceTimesteps(Timesteps):
     """Steps in proportion to the root of their mean squared loss, once each was seen `warmup` times; before, uniform.
 
     Improved DDPM, arXiv:2102.09672, Eq. 18, as VQ-Diffusion uses it. The first step takes the weight of the second.
-    Clips of one batch that share t count by their mean, and every process sees the clips of all: the statistics do not
-    depend on how a batch is spread.
+    Clips of one step that share t count by their mean, and every process sees the clips of all: the statistics do not
+    depend on how a step is spread.
     """
 
     def __init__(self, num_timesteps: int, last_step_probability: float = 0.0, warmup: int = 10,
@@ -76,9 +77,7 @@ class ImportanceTimesteps(Timesteps):
         total, count = torch.zeros_like(self.history), torch.zeros_like(self.count)
         total.index_add_(0, t - 1, loss.detach().to(total) ** 2)
         count.index_add_(0, t - 1, torch.ones_like(loss, dtype=count.dtype))
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(total)
-            torch.distributed.all_reduce(count)
+        total, count = summed_over_processes(total), summed_over_processes(count)
         seen = count > 0
         mean = total[seen] / count[seen]
         self.history[seen] = self.decay * self.history[seen] + (1 - self.decay) * mean

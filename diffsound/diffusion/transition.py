@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from diffsound.checkpoint import Rebuildable
 from diffsound.diffusion.schedule import Schedule
 from diffsound.draw import categorical
+from diffsound.processes import BatchNoise
 
 # The least log-probability in the original code: of a class that a one-hot x_0 excludes, and of any other number.
 ONE_HOT_FLOOR, FLOOR = 1e-30, math.exp(-70)
@@ -77,11 +78,11 @@ class Transition(Rebuildable, nn.Module):
         """q(x_t | x_0): (B, L, K+1) for x_0 (B, L) and t (B,) in 0..T."""
         return self._forward(F.one_hot(x_0, self.codebook_size).float(), self.bar[:, t])
 
-    def corrupt(self, x_0: Tensor, t: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def corrupt(self, x_0: Tensor, t: Tensor, noise: BatchNoise | None = None) -> Tensor:
         """x_t (B, L) drawn from q(x_t | x_0); three draws a token instead of one from K+1 classes."""
         keep, mask = self.bar[0, t][:, None], self.bar[2, t][:, None]
-        u = torch.rand(x_0.shape, device=x_0.device, generator=generator)
-        code = torch.randint(self.codebook_size, x_0.shape, device=x_0.device, generator=generator)
+        noise = noise or BatchNoise(x_0.device)
+        u, code = noise.rand(*x_0.shape), noise.randint(self.codebook_size, *x_0.shape)
         return torch.where(u < keep, x_0, torch.where(u < keep + mask, self.codebook_size, code))
 
     def prior(self) -> Tensor:

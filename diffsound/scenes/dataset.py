@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from diffsound.data.clip_table import StoredClip
 from diffsound.data.draws import Draws, Item
-from diffsound.data.loading import EpochSampler, Key, loader
+from diffsound.data.loading import Key, loader, training_loader
 from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import Scene, make_scene
 from diffsound.scenes.world import World, is_held_out
@@ -104,10 +104,8 @@ class SceneDataModule(LightningDataModule):
         self.batch_size, self.num_workers, self.in_memory = batch_size, num_workers, in_memory
 
     def train_dataloader(self) -> DataLoader:
-        order = EpochSampler(self.train, self.train.seed, self.batch_size, self.trainer)
-        if self.in_memory:
-            return loader(self.train.in_memory(), self.batch_size, 0, order)
-        return loader(self.train, self.batch_size, self.num_workers, order)
+        dataset, workers = (self.train.in_memory(), 0) if self.in_memory else (self.train, self.num_workers)
+        return training_loader(dataset, self.batch_size, workers, self.train.seed, self.trainer)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val)
@@ -124,7 +122,7 @@ class SceneDataModule(LightningDataModule):
         return Draws(sources, SceneReader(parts), identity)
 
     def _loader(self, dataset: Dataset) -> DataLoader:
-        return loader(dataset, self.batch_size, self.num_workers)
+        return loader(dataset, self.batch_size, self.num_workers, self.trainer)
 
 
 class SceneReader:

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from diffsound.checkpoint import Checkpointed
 from diffsound.mel import RANGE_DB, LogMel, MelSettings
 from diffsound.optimizer import optimization
+from diffsound.processes import BatchNoise
 from diffsound.vocoder.losses import (
     LONGEST_WINDOW,
     discriminator_hinge,
@@ -84,7 +85,8 @@ class MelGAN(Checkpointed, LightningModule):
         return self.generator(mel).float() * gate
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        real, mel = self._segments(batch["waveform"])
+        noise = BatchNoise.of_training(self._trainer, batch_idx, torch.device("cpu"))
+        real, mel = self._segments(batch["waveform"], noise)
         fake = self(mel)
         terms = {}
         if self.mel_weight:
@@ -123,14 +125,14 @@ class MelGAN(Checkpointed, LightningModule):
                 "feature_matching": self.feature_matching_weight * feature_matching(judged, maps_real),
                 "discriminator": discriminator_hinge(maps_fake, maps_real)}
 
-    def _segments(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    def _segments(self, waveform: Tensor, noise: BatchNoise) -> tuple[Tensor, Tensor]:
         """A random (B, segment) of each clip and its mel, cut from the whole clip's so that its edges have context."""
         if self.random_gain:
-            gain = 0.3 + 0.7 * torch.rand(len(waveform), 1)
+            gain = 0.3 + 0.7 * noise.rand(len(waveform), 1)
             waveform = waveform * gain.to(waveform)
         mel, hop = self.log_mel(waveform), self.mel.hop_length
         frames = min(self.segment // hop, mel.shape[-1])
-        start = torch.randint(mel.shape[-1] - frames + 1, (len(mel), 1)).to(mel.device)
+        start = noise.randint(mel.shape[-1] - frames + 1, len(mel), 1).to(mel.device)
         frame = start + torch.arange(frames, device=mel.device)
         sample = start * hop + torch.arange(frames * hop, device=mel.device)
         return waveform.gather(1, sample), mel.gather(2, frame[:, None].expand(-1, mel.shape[1], -1))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 from diffsound.checkpoint import Rebuildable
+from diffsound.processes import summed_over_processes
 
 
 class Quantized(NamedTuple):
@@ -128,7 +129,8 @@ class Codebook(NearestCode):
             loss = self.commitment * encoder_term + codebook_term
         if self.training and self.restart_after:
             vectors = z.detach().movedim(1, -1).flatten(0, 2)
-            self.restart(vectors, summed_over_ranks(torch.bincount(indices.flatten(), minlength=self.codebook_size)))
+            count = torch.bincount(indices.flatten(), minlength=self.codebook_size)
+            self.restart(vectors, summed_over_processes(count))
         return Quantized(straight_through(z, z_q), indices, loss)
 
     def replace(self, dead: Tensor, vectors: Tensor) -> None:
@@ -168,7 +170,7 @@ class EMACodebook(NearestCode):
     @torch.no_grad()
     def update(self, vectors: Tensor, indices: Tensor) -> None:
         """Moves the codes towards the (N, D) vectors that chose them by (N,) indices."""
-        count, total = (summed_over_ranks(x) for x in clusters(vectors, indices, self.codebook_size))
+        count, total = (summed_over_processes(x) for x in clusters(vectors, indices, self.codebook_size))
         self.count.lerp_(count, 1 - self.decay)
         self.total.lerp_(total, 1 - self.decay)
         self.restart(vectors, count)
@@ -253,12 +255,6 @@ def choose(vectors: Tensor, k: int) -> Tensor:
     """k random rows of (N, D) `vectors`, none twice while there are enough."""
     order = torch.randperm(len(vectors), device=vectors.device)
     return vectors[order[torch.arange(k, device=vectors.device) % len(vectors)]]
-
-
-def summed_over_ranks(x: Tensor) -> Tensor:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(x)
-    return x
 
 
 def of_first_rank(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from diffsound.callbacks import SeededSteps
 from diffsound.mel import LogMel, MelSettings
+from diffsound.processes import BatchNoise
 from diffsound.vocoder import Discriminator, Generator, MelGAN
 
 MEL = MelSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=16, f_min=50, f_max=4000)
@@ -53,7 +54,7 @@ def test_silent_frames_are_silent_samples_and_the_others_are_untouched():
 def test_segments_are_aligned_cuts_of_the_whole_mel():
     model = small_melgan()
     waveform = torch.arange(4096.0)[None].repeat(8, 1) / 4096 * torch.linspace(0.1, 1, 8)[:, None]
-    real, mel = model._segments(waveform)
+    real, mel = model._segments(waveform, BatchNoise())
     whole = LogMel(MEL)(waveform)
     assert real.shape == (8, 512)
     for row in range(8):
