@@ -66,7 +66,6 @@ class ClipTable:
         if len(batch) != count:
             raise ValueError(f"{path} holds {len(batch)} clips, but the store's index promises {count}")
         self._columns = {name: (_Lists if name in LISTS else _Texts)(batch.column(name)) for name in COLUMNS}
-        self._split = batch.column("split")
 
     def captions(self, row: int) -> list[str]:
         return self._columns["captions"][row]
@@ -82,9 +81,7 @@ class ClipTable:
 
     def of_split(self, split: str) -> np.ndarray:
         """(n,) int64: the rows of a split."""
-        import pyarrow.compute as pc
-
-        return np.flatnonzero(pc.equal(self._split, split).to_numpy(zero_copy_only=False))
+        return self._columns["split"].equal_to(split)
 
     def label_counts(self) -> np.ndarray:
         """(n,) int32: how many labels each clip has."""
@@ -101,6 +98,13 @@ class _Texts:
 
     def __getitem__(self, row: int) -> str:
         return str(self.data[self.ends[row]:self.ends[row + 1]], "utf-8")
+
+    def equal_to(self, text: str) -> np.ndarray:
+        """(n,) int64: the rows that hold `text`."""
+        wanted, ends = np.frombuffer(text.encode(), np.uint8), np.asarray(self.ends)
+        rows = np.flatnonzero(np.diff(ends) == len(wanted))
+        letters = np.frombuffer(self.data, np.uint8)[ends[rows, None] + np.arange(len(wanted))]
+        return rows[(letters == wanted).all(axis=1)]
 
 
 class _Lists:
