@@ -36,7 +36,7 @@ _FRAMES = ("{}", "the sound of {}", "sounds of {}", "a recording of {}", "{} can
 _JOINTS = (" and ", " as well as ", " together with ", " along with ")  # claim no order
 _SHORTEST_DESCRIPTION, _LONGEST_DESCRIPTION = 4, 16  # words
 _OPENING = re.compile(r"(the |a )?(sounds?|noises?) ((made|produced) by|of|from|associated with|originating from) ")
-_RELATIVE = re.compile(r",? (?:that|which|whose|who|where|when|in which|i\.e\.|e\.g\.) ")
+_RELATIVE = re.compile(r",? (?:that|which|whose|who|where|when|in which) ")
 
 
 class LabelText:
@@ -105,7 +105,7 @@ class LabelText:
 
     def _reworded(self, said: dict[str, str], rng: random.Random) -> list[str]:
         """Some texts in other words, but never in words that another label of the clip has."""
-        taken = set(said).union(*map(_names, said.values()))
+        taken = set(said)
         texts = []
         for text, label in said.items():
             if rng.random() < self.synonyms:
@@ -147,7 +147,7 @@ def _shortened(description: str) -> str:
     """
     sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z])", description.strip())[0].rstrip(".").lower()
     opening = _OPENING.match(sentence)
-    sentence = re.sub(r"\s*\([^)]*\)", "", sentence[opening.end() if opening else 0:])
+    sentence = re.sub(r"\s*\([^)]*\)|,? (i\.e\.|e\.g\.).*", "", sentence[opening.end() if opening else 0:])
     if len(sentence.split()) > _LONGEST_DESCRIPTION:
         sentence = _RELATIVE.split(sentence)[0]
     words = re.sub("[,;]", " ", sentence).split()
