@@ -36,8 +36,8 @@ DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many")
 OTHER_VERBS = {  # whose module has a main(args)
-    "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli", "store": "diffsound.data.store_cli",
-    "demo": "diffsound.demo", "ablation": "diffsound.ablation",
+    "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
+    "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",
     "listening-test": "diffsound.listening_test.command",
     "import-original": "diffsound.original.import_cli",

@@ -19,7 +19,7 @@ import numpy as np
 from diffsound.data.token_store import StoredClip, TokenStore, TokenStoreWriter
 from diffsound.mel import MelSettings
 
-WORDS = "dog speech music rain engine wind bird car water siren guitar crowd bell laughter thunder drum".split()
+WORDS = ("dog", "speech", "music", "rain", "engine", "wind", "bird", "car", "water", "siren", "guitar", "crowd", "bell")
 
 
 def main(args: list[str]) -> None:

@@ -264,9 +264,8 @@ def store(tmp_path):
 def label_data(store, **options) -> TokenDataModule:
     data = TokenDataModule(str(store), **{"batch_size": 4, "text_from": "labels", **options})
     encoder = SimpleNamespace(mask_token="mask")
-    progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(processed=0)))
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(encoder=encoder), world_size=1, global_rank=0,
-                                   fit_loop=SimpleNamespace(epoch_loop=progress))
+                                   global_step=0, accumulate_grad_batches=1)
     data.setup("fit")
     return data
 
