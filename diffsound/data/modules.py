@@ -183,15 +183,19 @@ class TokenDataModule(LightningDataModule):
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder), "tokens")
-        label_text = None
-        if self.text_from == "labels":
-            label_text = functools.partial(self.label_text, mask=self.trainer.lightning_module.encoder.mask_token)
-        rows = self.store.indices(split)
+        rows, label_text = self.store.indices(split), None
         if split == "train" and self.share < 1:
             rows = rows[[zlib.crc32(self.store.group(row).encode()) < self.share * 2**32 for row in rows.tolist()]]
             if not len(rows):
                 raise ValueError(f"tokens.init_args.share {self.share} leaves none of the training clips of "
                                  f"{self.folder}: take more")
+        if self.text_from == "labels":
+            label_text = functools.partial(self.label_text, mask=self.trainer.lightning_module.encoder.mask_token)
+            silent = rows[self.store.label_counts()[rows] == 0]
+            if len(silent):
+                raise ValueError(f"{len(silent)} clips of the split '{split}' in {self.folder} have no labels, the "
+                                 f"first is {self.store.clip(int(silent[0])).id}: give them labels in the manifest or "
+                                 "take them out, or take tokens.init_args.text_from: captions")
         return TokenText(self.store, rows, seed, label_text)
 
     def _phases(self, rows: np.ndarray) -> Phases:

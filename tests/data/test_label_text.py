@@ -262,7 +262,7 @@ def store(tmp_path):
 
 
 def label_data(store, **options) -> TokenDataModule:
-    data = TokenDataModule(str(store), **{"batch_size": 4, "text_from": "labels", **options})
+    data = TokenDataModule(str(store), **{"batch_size": 3, "text_from": "labels", **options})
     encoder = SimpleNamespace(mask_token="mask")
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(encoder=encoder), world_size=1, global_rank=0,
                                    global_step=0, accumulate_grad_batches=1)
@@ -295,10 +295,25 @@ def test_captions_do_not_care(store):
 
 def test_a_clip_without_labels_is_named(tmp_path):
     with TokenStoreWriter(tmp_path / "tokens", "codec", MelSettings(), 1, 1, 4) as writer:
-        writer.add(np.zeros((1, 1), int), [StoredClip("a.wav", [], [], "train", "a")])
-    data = label_data(tmp_path / "tokens")
-    with pytest.raises(ValueError, match=r"clip a.wav of .*tokens: no labels to make a text of"):
-        list(data.train_dataloader())
+        writer.add(np.zeros((3, 1), int), [StoredClip(f"{i}.wav", [], ["Dog"][:i % 2], "train", "a") for i in range(3)])
+    with pytest.raises(ValueError, match="2 clips of the split 'train' in .*tokens have no labels, the first is 0.wav"):
+        label_data(tmp_path / "tokens").train_dataloader()
+
+
+def test_a_curriculum_lets_in_clips_by_their_number_of_labels(store):
+    def labels_seen(step: int, **options) -> set[int]:
+        data = label_data(store, **options)
+        data.trainer.global_step = step
+        return {1 + row % 4 for row in by_row(data.train_dataloader())}
+
+    curriculum = {0: 1, 4: 3, 9: None}
+    seen = {step: labels_seen(step, curriculum=curriculum) for step in (0, 1, 4, 6, 9, 12)}
+    assert seen == {0: {1}, 1: {1}, 4: {1, 2, 3}, 6: {1, 2, 3}, 9: {1, 2, 3, 4}, 12: {1, 2, 3, 4}}
+    assert labels_seen(0, curriculum=curriculum, text_from="captions") == {1, 2, 3, 4}
+    with pytest.raises(ValueError, match="tokens.init_args.curriculum begin at the steps .3.: expected 0 first"):
+        label_data(store, curriculum={3: 1}).train_dataloader()
+    with pytest.raises(ValueError, match="no clip is left for the phase of tokens.init_args.curriculum from step 0"):
+        label_data(store, curriculum={0: 0}).train_dataloader()
 
 
 def printed(capsys, *arguments) -> list[str]:
