@@ -182,6 +182,14 @@ def test_audioset_in_archives_beside_files(tree):
     assert missing == [f"{root}/audio/gone3_0.wav"]
 
 
+def test_audiocaps_in_archives(tree):
+    root = tree({"test.csv": "youtube_id,start_time,caption\na,30,A dog\nb,0,Rain\n"})
+    pack(root / "0.tar", "test/a_30.flac")
+    clips, missing, _ = layouts.audiocaps(root)
+    assert [(clip.audio, clip.captions) for clip in clips] == [(root / "0.tar/test/a_30.flac", ["A dog"])]
+    assert missing == [f"{root}/audio/b_0.wav"]
+
+
 def test_a_folder_with_archives(tree):
     root = tree({"dogs/a-1.wav": "", "dogs/x.tar/plain.wav": ""})
     pack(root / "dogs" / "0.tar", "b.flac", "b.txt", "cats/c.flac")

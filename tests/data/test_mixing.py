@@ -112,7 +112,9 @@ def test_words_of_time_are_used_as_english_has_them():
                 assert sorted(told) == list(range(count))
                 if relation == "then":
                     later_first = re.search(r"before that|but first|^before \{|\} after \{", template)
-                    assert bool(later_first) == bool(backwards), template
+                    assert bool(later_first) == bool(backwards) == (told[0] != 0), template
+                    assert told == ([2, 0, 1] if "but first {0}, and then" in template else
+                                    sorted(told, reverse=bool(backwards))), template
                 elif relation == "while":  # what comes after these words, the outer or the inner
                     inner_last = re.search(r"meanwhile|in the middle of it|in between", template)
                     assert bool(inner_last) == bool(backwards) == (told[0] == count - 1), template
@@ -170,6 +172,14 @@ def test_equal_loudness_is_weighed_as_the_ear_does():
         loudness = [20 * np.log10(amplitude(mixed.waveform, label.lower())) + A_CURVE[label.lower()]
                     for label in mixed.labels]
         assert max(loudness) - min(loudness) < 0.7
+
+
+def test_loud_mixes_are_scaled_down_and_not_clipped():
+    parts = [part("hum", 2, amplitude=1), part("beep", 1, amplitude=1)]
+    mixed = Mixing(relations={"while": 1}).mix(parts, SECONDS * RATE, RATE, np.random.default_rng(0)).waveform
+    assert np.abs(mixed).max() == pytest.approx(1, abs=1e-3)
+    distortion = mixed - band(mixed, "hum") - band(mixed, "beep")
+    assert np.sqrt(np.mean(distortion**2)) < 0.005
 
 
 def test_pauses_do_not_count_for_the_level():
