@@ -1,13 +1,17 @@
-"""Audio files to mono float32 samples, and back."""
+"""Audio files, on the disk or inside tar archives, to mono float32 samples, and back."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+
+from diffsound.data import archive
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -23,7 +27,7 @@ class UnreadableAudio(ValueError):
 
 
 def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
-    """The whole file, mixed down and resampled (soxr, HQ).
+    """The whole file, mixed down and resampled (soxr, HQ). `path` may lead into an archive: `shards/0.tar/dog.flac`.
 
     Returns:
         (N,) float32 at `sample_rate` Hz, clipped to [-1, 1]: lossy codecs and the resampler overshoot.
@@ -125,22 +129,33 @@ def _encode(target: Path | BinaryIO, waveform: np.ndarray, sample_rate: int, suf
             file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
 
 
-def _opened(path: Path) -> SoundFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[SoundFile]:
     import soundfile
 
-    if not path.is_file():
-        raise UnreadableAudio(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise UnreadableAudio(f"{path}: the file is empty")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
-        raise UnreadableAudio(f"{path}: not audio that can be read "
-                              f"({getattr(error, 'error_string', error)})") from error
-    if file.frames == 0:
-        file.close()
-        raise UnreadableAudio(f"{path}: holds no samples")
-    return file
+    with ExitStack() as stack:
+        source, size = path, 0
+        if inside := archive.locate(path):
+            try:
+                source = stack.enter_context(archive.open_member(*inside))
+            except archive.ArchiveError as error:
+                raise UnreadableAudio(f"{path}: {error}") from error
+            size = source.seek(0, os.SEEK_END)
+            source.seek(0)
+        elif path.is_file():
+            size = path.stat().st_size
+        else:
+            raise UnreadableAudio(f"{path}: no such file")
+        if size == 0:
+            raise UnreadableAudio(f"{path}: the file is empty")
+        try:
+            file = stack.enter_context(soundfile.SoundFile(source))
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
+            raise UnreadableAudio(f"{path}: not audio that can be read "
+                                  f"({getattr(error, 'error_string', error)})") from error
+        if file.frames == 0:
+            raise UnreadableAudio(f"{path}: holds no samples")
+        yield file
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:

@@ -26,8 +26,8 @@ def main(args: list[str]) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl or .csv")
     source.add_argument("--store", type=Path, help="folder of a token store")
-    source.add_argument("--segments", type=Path, help="segment list of AudioSet, with --classes")
-    parser.add_argument("--classes", type=Path, help="class_labels_indices.csv of AudioSet")
+    source.add_argument("--segments", type=Path,
+                        help="segment list of AudioSet, with class_labels_indices.csv or ontology.json beside it")
     parser.add_argument("--clips", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of the data module (default: the recipe's, or 0)")
     parser.add_argument("--epoch", type=int, default=0, help="(default: %(default)s)")
@@ -38,8 +38,6 @@ def main(args: list[str]) -> None:
     variant.add_argument("--synonyms", type=float, help="probability of other words for a label")
     variant.add_argument("--templates", type=float, help="probability of a sentence without masks")
     options = parser.parse_args(args)
-    if (options.segments is None) != (options.classes is None):
-        parser.error("--segments and --classes go together")
     for name, least in (("clips", 1), ("epoch", 0)):
         if getattr(options, name) < least:
             parser.error(f"--{name} {getattr(options, name)} must be at least {least}")
@@ -65,8 +63,7 @@ def _clips(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
         clips = (store.clip(row) for row in range(len(store)))
         yield from ((clip.id, clip.labels) for clip in clips)
     else:
-        for video, start, labels in layouts.segments(options.segments, layouts.class_names(options.classes)):
-            yield f"{video}_{start}", labels
+        yield from layouts.segment_labels(options.segments)
 
 
 def _print_table(clips: Iterable[tuple[str, list[str]]], label_text: LabelText, mask: str, seed: int, epoch: int

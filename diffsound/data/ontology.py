@@ -15,6 +15,7 @@ _SHAPE = [{"id": str, "name": str, "description": str, "child_ids": [str], "rest
 class SoundClass:
     """A class of the ontology. `parents` are names: none for a class at the top, several for some below."""
 
+    id: str
     name: str
     description: str
     restrictions: list[str]  # "abstract" (a heading of the tree, no sound), "blacklist" (too hard for listeners)
@@ -31,7 +32,7 @@ def read(path: str | os.PathLike) -> dict[str, SoundClass]:
     """
     entries = read_json(Path(path), _SHAPE, version=1)
     names = {entry["id"]: entry["name"] for entry in entries}
-    classes = {entry["name"]: SoundClass(entry["name"], entry["description"], entry["restrictions"])
+    classes = {entry["name"]: SoundClass(*(entry[key] for key in ("id", "name", "description", "restrictions")))
                for entry in entries}
     for key, distinct in (("id", names), ("name", classes)):
         if len(distinct) < len(entries):

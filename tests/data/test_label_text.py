@@ -364,14 +364,13 @@ def test_the_recipe_has_a_variant_and_flags_override_it(store, tmp_path, capsys,
 
 def test_lists_of_audioset_need_no_audio(shared_data, capsys):
     folder = shared_data / "audioset"
-    classes = folder / "class_labels_indices.csv"
-    shown = printed(capsys, "--segments", folder / "eval_segments.csv", "--classes", classes, "--clips", 5)
+    shown = printed(capsys, "--segments", folder / "eval_segments.csv", "--clips", 5)
     assert len(shown) == 5
     assert all("[MASK]" in text for text in shown)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--segments", "x.csv"], "--segments and --classes go together"), ([], "one of the arguments"),
+    ([], "one of the arguments"), (["--segments", "x.csv", "--store", "y"], "not allowed with"),
     (["--manifest", "x", "--clips", "0"], "--clips 0 must be at least 1"),
 ])
 def test_a_wrong_command_is_refused(arguments, message, capsys):
@@ -384,11 +383,10 @@ def test_a_wrong_command_is_refused(arguments, message, capsys):
     (["--manifest", "NOWHERE"], "no manifest at"), (["--store", "NOWHERE"], "is not a token store"),
     (["--manifest", "EMPTY"], "clip b.wav: no labels"), (["--manifest", "EMPTY", "--synonyms", "1"], "needs"),
     (["--manifest", "EMPTY", "--recipe", "NOWHERE"], "there is no recipe"),
-    (["--segments", "NOWHERE", "--classes", "CLASSES"], "no segment list at"),
+    (["--segments", "NOWHERE"], "no segment list at"), (["--segments", "EMPTY"], "no class_labels_indices.csv in"),
 ])
 def test_what_cannot_be_printed_is_explained(arguments, message, tmp_path, capsys):
     (tmp_path / "EMPTY").write_text('{"audio": "b.wav"}\n')
-    (tmp_path / "CLASSES").write_text("index,mid,display_name\n0,/m/1,Dog\n")
     arguments = [str(tmp_path / word) if word.isupper() else word for word in arguments]
     assert main(["label-text", *arguments]) == 1
     assert message in capsys.readouterr().err
