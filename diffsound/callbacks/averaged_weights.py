@@ -32,8 +32,8 @@ class AveragedWeights(WeightAveraging):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
-            raise ValueError("AveragedWeights copies whole weights, of which this strategy holds shards: leave it out of "
-                             "trainer.callbacks (configs/trainer/fsdp.yaml does), or use configs/trainer/ddp.yaml")
+            raise ValueError("AveragedWeights copies whole weights, of which this strategy holds shards: leave it out "
+                             "of trainer.callbacks (configs/trainer/fsdp.yaml does), or use configs/trainer/ddp.yaml")
         pl_module.trainer = None  # Lightning copies the module: a trainer of several processes cannot be copied with it
         super().setup(trainer, pl_module, stage)
         pl_module.trainer = trainer
