@@ -175,6 +175,8 @@ class Checkpointed(Rebuildable):
             raise ValueError(f"the checkpoint was written by {saved}, but the recipe trains "
                              f"{self.spec['class_path']}: check ckpt_path")
         own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        if "state_dict" not in checkpoint:  # FSDP has loaded the weights, and compared them
+            return
         other = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         for name in sorted(own.keys() | other.keys()):
             if own.get(name) != other.get(name):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 from pytorch_lightning import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_process import DECODERS, fit, fit_on_two, write_store
+
+from diffsound.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -147,3 +151,14 @@ def test_a_curriculum_goes_on_where_it_was_under_every_limit(workers, store, tmp
                       ckpt_path=tmp_path / f"whole/after-{steps}.ckpt", **options)
         assert resumed.losses == unbroken.losses[-len(resumed.losses) :]
         assert len(resumed.losses) == 12 - (3 * steps + 1) // 2
+
+
+def test_validate_every_counts_steps_not_batches(store, tmp_path):
+    root = Path(__file__).parents[1]
+    configs = [root / "recipes/scenes.yaml", root / "configs/stage/diffusion.yaml", root / "tests/tiny.yaml"]
+    assert main(["fit", *(word for path in configs for word in ("--config", str(path))), "--codebook_size", "8",
+                 "--tokens.init_args.store", str(store), "--runs", str(tmp_path), "--train.diffusion.batch_size", "4",
+                 "--trainer.accumulate_grad_batches", "2"]) == 0
+    events = EventAccumulator(str(tmp_path / "scenes/diffusion")).Reload()
+    assert [event.step for event in events.Scalars("val/bound")] == [1, 3]  # after steps 2 and 4, counted from 0
+    assert saved(tmp_path / "scenes/diffusion")["facts"]["steps"] == 4

@@ -64,6 +64,24 @@ def test_a_size_preset_means_the_same_over_every_recipe(preset, capsys):
         assert all(size == sizes[0] for size in sizes)
 
 
+@pytest.mark.parametrize(("trainer", "stage"), [("ddp", "vqvae"), ("ddp", "diffusion"), ("fsdp", "diffusion"),
+                                                ("fsdp", "autoregressive")])
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_many_processes_with_every_recipe(recipe, trainer, stage, capsys):
+    if not has_parts(recipe, ROOT / f"configs/stage/{stage}.yaml"):
+        pytest.skip("the recipe has nothing to train in that stage")
+    told = yaml.safe_load(parse(capsys, recipe, stage, "--config", str(ROOT / f"configs/trainer/{trainer}.yaml")))
+    if trainer == "ddp":
+        assert told["trainer"]["strategy"] == "ddp"
+    else:
+        assert told["trainer"]["strategy"]["class_path"] == "diffsound.sharding.ShardedDecoder"
+        assert told["model"]["init_args"]["optimizer"] == "adamw"
+        assert [entry["class_path"].rpartition(".")[2] for entry in told["trainer"]["callbacks"]] == \
+            ["LastCheckpoint", "SeededSteps"]
+    data = told["data"]["init_args"]
+    assert data["batch_size"] == told["train"][stage]["batch_size"]
+
+
 @pytest.mark.parametrize("kind", ["Uniform", "Mask"])
 def test_the_matrix_is_one_line(kind, tmp_path, capsys):
     text = (ROOT / "recipes/scenes.yaml").read_text()

@@ -48,7 +48,7 @@ class Autoregressive(TokenDecoder):
         return self.network(tokens[:, :-1], condition)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        noise = BatchNoise.of_training(self._trainer, batch_idx, self.device)
+        noise = BatchNoise.of_training(self._trainer, batch_idx, batch["tokens"].device)
         logits = self(batch["tokens"], self.training_condition(batch["text"], noise))
         loss = F.cross_entropy(logits.float().flatten(0, 1), batch["tokens"].flatten())
         self.log("train/loss", loss, prog_bar=True)

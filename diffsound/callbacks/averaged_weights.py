@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.strategies import FSDPStrategy, ModelParallelStrategy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
@@ -30,6 +31,9 @@ class AveragedWeights(WeightAveraging):
         self._swapped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
+            raise ValueError("AveragedWeights copies whole weights, of which this strategy holds shards: leave it out "
+                             "of trainer.callbacks (configs/trainer/fsdp.yaml does), or use configs/trainer/ddp.yaml")
         pl_module.trainer = None  # Lightning copies the module: a trainer of several processes cannot be copied with it
         super().setup(trainer, pl_module, stage)
         pl_module.trainer = trainer

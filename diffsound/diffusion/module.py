@@ -63,7 +63,7 @@ class DiscreteDiffusion(TokenDecoder):
         return self.denoiser(x_t, t, condition)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        x_0, noise = batch["tokens"], BatchNoise.of_training(self._trainer, batch_idx, self.device)
+        x_0, noise = batch["tokens"], BatchNoise.of_training(self._trainer, batch_idx, batch["tokens"].device)
         t, probability = self.timesteps.sample(len(x_0), noise)
         x_t = self.transition.corrupt(x_0, t, noise)
         logits = self(x_t, t, self.training_condition(batch["text"], noise))

@@ -34,8 +34,7 @@ class MelGAN(Checkpointed, LightningModule):
         generator: its hop length and mel bands must be those of `mel`.
         discriminator: None trains without an adversary; give `mel_weight` or `stft_weight` then.
         segment: samples of one training example, a multiple of the hop length.
-        discriminator_start: step at which the adversary comes in (its unused parameters need the strategy
-            `ddp_find_unused_parameters_true` on several GPUs before that).
+        discriminator_start: step at which the adversary comes in.
         mel_weight, stft_weight: weights of the L1 distance of log-mels and of the multi-resolution STFT distance. Not
             in the paper: a small generator learns from them in minutes what the adversary takes days to teach.
         random_gain: scale every clip by U(0.3, 1).
@@ -98,6 +97,8 @@ class MelGAN(Checkpointed, LightningModule):
         for name, value in terms.items():
             self.log(f"train/{name}", value)
         loss = sum(terms.values())
+        if self.discriminator is not None and self.global_step < self.discriminator_start:
+            loss = loss + sum(0.0 * weight.sum() for weight in self.discriminator.parameters())  # DDP waits for them
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

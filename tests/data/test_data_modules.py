@@ -65,11 +65,13 @@ def assert_same(first, second) -> None:
         assert torch.equal(a["waveform"], b["waveform"])
 
 
-def test_an_epoch_has_every_training_clip_once(clips):
-    batches = epoch(prepared(clips).train_dataloader())
-    assert [tuple(batch["waveform"].shape) for batch in batches] == [(4, SAMPLES), (3, SAMPLES)]
+def test_epochs_have_every_training_clip_once_and_the_next_one_fills_the_last_batch(clips):
+    batches = epoch(prepared(clips).train_dataloader()) + epoch(prepared(clips).train_dataloader(), 1)
+    assert [tuple(batch["waveform"].shape) for batch in batches] == [(4, SAMPLES)] * 4
     assert batches[0]["waveform"].dtype == torch.float32
-    assert sorted(text[0] for text in texts(batches)) == list("0123456")
+    seen = [text[0] for text in texts(batches)]
+    assert sorted(seen[:7]) == sorted(seen[7:14]) == list("0123456")
+    assert seen[:7] != seen[7:14]
 
 
 def test_clips_kept_in_memory_give_the_same_batches_and_are_decoded_once(clips):
@@ -116,18 +118,60 @@ def test_validation_takes_first_captions_and_the_start_every_time(clips):
     assert_same(list(loader), list(loader))
 
 
-def trainer_after(batches: int, **options) -> SimpleNamespace:
-    """As much of a trainer as a sampler asks for."""
-    progress = SimpleNamespace(total=SimpleNamespace(processed=batches))
-    return SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)), **options)
+def keys(batch_size=4, steps=0, processes=1, accumulate=1, items=7, phases=None) -> list[list[tuple[int, int]]]:
+    """What an epoch of Lightning's shows after `steps` steps: of each batch the (epoch, index) of all processes."""
+    parts = []
+    for rank in range(processes):
+        trainer = SimpleNamespace(world_size=processes, global_rank=rank, global_step=steps,
+                                  accumulate_grad_batches=accumulate)
+        parts.append(list(EpochSampler(range(items), 3, batch_size, trainer, phases)))
+    assert len({len(part) for part in parts}) == 1
+    order = [key for row in zip(*parts, strict=True) for key in row]
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
-def test_processes_share_an_epoch(clips):
-    dataset = prepared(clips).train_dataloader().dataset
-    parts = [list(EpochSampler(dataset, 0, 2, trainer_after(batches=10, world_size=2, global_rank=rank)))
-             for rank in (0, 1)]
-    assert {index for part in parts for _, index in part} == set(range(7))
-    assert {number for part in parts for number, _ in part} == {5}
+@pytest.mark.parametrize("phases", [None, [(0, np.array([2, 5, 6])), (1, None), (3, np.array([1]))]])
+def test_a_batch_is_the_same_whatever_processes_and_accumulation(phases):
+    batches = [keys(steps=steps, phases=phases)[0] for steps in range(9)]
+    for steps in range(8):
+        shown = keys(steps=steps, phases=phases)
+        assert shown == batches[steps : steps + 2]
+        for processes in (2, 4):
+            assert keys(steps=steps, processes=processes, phases=phases) == shown
+        for processes in (1, 2):
+            halves = keys(2, steps, processes, accumulate=2, phases=phases)
+            assert [a + b for a, b in zip(halves[::2], halves[1::2], strict=True)] == shown
+    drawn = [key for batch in batches for key in batch]
+    assert len(set(drawn)) == len(drawn)  # no item twice in an epoch, so none with the same crop and caption
+
+
+def test_a_curriculum_shows_the_items_of_each_phase_from_its_first_step_on():
+    few, more = np.array([5, 2, 6]), np.array([0, 1, 2, 5, 6])
+    batches = [keys(steps=steps, items=9, phases=[(0, few), (2, more), (5, None)])[0] for steps in range(12)]
+    order = [index for batch in batches for _, index in batch]
+    for begin, end, items in [(0, 8, few), (8, 20, more), (20, 48, range(9))]:
+        for first in range(begin, end, len(items)):
+            part = order[first : min(first + len(items), end)]
+            assert set(part) <= set(items)
+            assert len(set(part)) == len(part)
+            assert len(part) < len(items) or set(part) == set(items)
+    numbers = [epoch for batch in batches for epoch, _ in batch]
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(("phases", "message"), [
+    ([(1, None)], r"at the steps \[1\]: expected 0 first"), ([], r"at the steps \[\]"),
+    ([(0, None), (5, None), (5, None)], r"\[0, 5, 5\]: expected 0 first, then rising"),
+    ([(0, None), (9, np.array([], int))], "no clip is left .* from step 9 on"),
+])
+def test_a_curriculum_that_cannot_be_is_refused(phases, message):
+    with pytest.raises(ValueError, match=message):
+        keys(phases=phases)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(clips):
+    with pytest.raises(ValueError, match="train.STAGE.batch_size 5 .* 2 processes cannot share .* multiple of 2"):
+        keys(batch_size=5, processes=2)
 
 
 class Recorder(pl.LightningModule):
@@ -183,7 +227,7 @@ def test_training_goes_on_without_a_broken_clip_and_names_it(clips, tmp_path, ho
     data = prepared(clips, num_workers=workers)
     batches = epoch(data.train_dataloader()) + epoch(data.train_dataloader(), 1)
     assert {text[0] for text in texts(batches)} == set("013456")
-    assert sum(len(batch["text"]) for batch in batches) == (14 if how == "nan" else 12)
+    assert [len(batch["text"]) for batch in batches] == [4] * 4
     line, = (tmp_path / "run" / "unreadable.txt").read_text().splitlines()
     assert "2.wav: " in line
 
@@ -280,7 +324,7 @@ def test_token_batches(store):
     batches = epoch(data.train_dataloader())
     tokens = torch.cat([batch["tokens"] for batch in batches])
     assert tokens.dtype == torch.int64
-    assert sorted(tokens[:, 0].tolist()) == list(range(0, 100, 10))
+    assert sorted(tokens[:10, 0].tolist()) == list(range(0, 100, 10))
     for row, text in zip(tokens.tolist(), texts(batches), strict=True):
         assert row == list(range(row[0], row[0] + 6))
         assert text == "" if row[0] == 0 else text[0] == str(row[0] // 10)
