@@ -53,6 +53,7 @@ class ClipSources(Sequence):
     def __init__(self, clips: Sequence[Clip], seed: int, mixing: Mixing | None) -> None:
         self.clips, self.seed, self.mixing = clips, seed, mixing
         self.candidates = [i for i, clip in enumerate(clips) if clip.split == "train"] if mixing else []
+        self.labels = [clip.labels for clip in clips]
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -62,7 +63,7 @@ class ClipSources(Sequence):
         if self.mixing is None or clip.split != "train":
             return Source(i, clip)
         draws = [np.random.default_rng((self.seed, i, 0, draw)) for draw in range(self.mixing.per_clip)]
-        return Source(i, clip, [[self.clips[j] for j in self.mixing.partners(i, self.candidates, rng)]
+        return Source(i, clip, [[self.clips[j] for j in self.mixing.partners(i, self.candidates, rng, self.labels)]
                                 for rng in draws])
 
 
@@ -88,7 +89,11 @@ class ClipReader:
             items += [Item(self.window.cut(waveform, rng), replace(stored, id=f"{name}#{draw}"))
                       for draw, rng in enumerate(crops, 1)]
         for draw, others in enumerate(source.mixtures):
-            parts = [(waveform, clip), *((audio.load(other.audio, self.window.sample_rate), other) for other in others)]
+            try:
+                parts = [(waveform, clip),
+                         *((audio.load(other.audio, self.window.sample_rate), other) for other in others)]
+            except audio.UnreadableAudio:  # reported as a source of its own
+                continue
             rng = np.random.default_rng((self.seed, source.number, 1, draw))
             mixed = self.mixing.mix(parts, self.window.num_samples, self.window.sample_rate, rng)
             items.append(Item(self.window.cut(mixed.waveform, None), replace(

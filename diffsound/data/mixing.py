@@ -94,7 +94,7 @@ class Mixing:
             raise ValueError(f"mixing.init_args.relations {dict(relations)}: expected weights of "
                              f"{', '.join(_RELATIONS)}, none negative, not all 0")
         self.per_clip, self.snr_db, self.equal_loudness = per_clip, tuple(snr_db), equal_loudness
-        self.further = np.array(further, dtype=float) / sum(further)
+        self.further = [weight / sum(further) for weight in further]
         self.relations = {name: weight / sum(relations.values()) for name, weight in relations.items() if weight > 0}
 
     def partners(self, index: int, candidates: Sequence[int], rng: np.random.Generator,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from tiny_system import tiny_codec
 
 from diffsound.blocks import Bulk
-from diffsound.data import AudioTextDataModule
+from diffsound.data import AudioTextDataModule, Mixing
 from diffsound.data.token_store import TokenStore
 from diffsound.data.tokenize import Tokenizer, tokenize
 from diffsound.data.unreadable import UnreadableReport
@@ -37,7 +38,7 @@ def clips(tmp_path):
     for i in range(CLIPS):
         noise = rng.normal(size=6000 + 1500 * i) * 0.1 * np.sin(np.arange(6000 + 1500 * i) / (300 + 50 * i))
         soundfile.write(tmp_path / f"{i}.wav", noise, 22050)
-        rows.append({"audio": f"{i}.wav", "captions": [f"{i}", "again"], "labels": ["Dog"], "split": "train"})
+        rows.append({"audio": f"{i}.wav", "captions": [f"{i}", "again"], "labels": [f"Dog {i}"], "split": "train"})
     (tmp_path / "5.wav").write_text("no audio")
     (tmp_path / "8.wav").unlink()
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -70,7 +71,7 @@ def test_rows_are_the_clips_in_order_as_the_codec_encodes_them(run, clips, codec
     assert (store.codec_fingerprint, store.mel, store.rows, store.columns) == (codec.fingerprint, MEL, 5, 4)
     assert [store.clip(i).id for i in range(len(store))] == [f"{i}.wav" for i in range(CLIPS) if i not in (5, 8)]
     clip = store.clip(4)
-    assert (clip.captions, clip.labels, clip.split, clip.group) == (["4", "again"], ["Dog"], "train", "4.wav")
+    assert (clip.captions, clip.labels, clip.split, clip.group) == (["4", "again"], ["Dog 4"], "train", "4.wav")
     assert [line.split(": ")[0].rsplit("/", 1)[-1] for line in unreadable] == ["5.wav", "8.wav"]
     store.verify()
     audio = data(clips)
@@ -160,3 +161,53 @@ def test_scenes_come_train_then_val_then_test(run):
     assert [store.clip(i).id for i in range(10)] == [item["id"] for item in expected]
     assert [store.captions(i) for i in range(10)] == [item["captions"] for item in expected]
     assert store.splits() == {"train": 5, "val": 3, "test": 2}
+
+
+def test_mixtures_are_further_rows_of_training_clips(run, clips, tmp_path):
+    rows = [json.loads(line) for line in clips.read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row |= {"labels": [f"Sound {i}"], "split": "val" if i in (2, 3) else "train", "captions": [f"it is {i}"]}
+    clips.write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "5.wav").write_bytes((tmp_path / "0.wav").read_bytes())
+    (tmp_path / "8.wav").write_bytes((tmp_path / "1.wav").read_bytes())
+    mixed = data(clips, mixing=Mixing(per_clip=2, further=[0, 1, 0]))
+    store, _ = run(mixed)
+    names = [store.clip(i).id for i in range(len(store))]
+    assert names == [name for i in range(CLIPS) for name in
+                     [f"{i}.wav", *([] if i in (2, 3) else [f"{i}.wav#mix0", f"{i}.wav#mix1"])]]
+    partners = set()
+    for clip in map(store.clip, range(len(store))):
+        own, others = clip.id.split(".")[0], {text for text in clip.labels if text != f"Sound {clip.id.split('.')[0]}"}
+        assert f"Sound {own}" in clip.labels
+        assert clip.group == f"{own}.wav"
+        assert len(others) == ("#mix" in clip.id)
+        assert all(f"it is {text.split()[1]}" in clip.captions[0] for text in others | {f"Sound {own}"})
+        partners |= others
+    assert len(partners) > 4
+    assert not partners & {"Sound 2", "Sound 3"}  # of another split
+    assert contents(run(mixed, folder="again", engine="cores", workers=2)[0].folder) == contents(store.folder)
+    assert store.splits() == {"train": 33, "val": 2}
+
+
+def test_a_broken_partner_costs_the_mixture_alone(run, clips):
+    store, unreadable = run(data(clips, mixing=Mixing(per_clip=3, further=[0, 1, 0])))
+    names = [store.clip(i).id for i in range(len(store))]
+    assert [name for name in names if "#" not in name] == [f"{i}.wav" for i in range(CLIPS) if i not in (5, 8)]
+    assert len(names) < 11 * 4
+    assert len(unreadable) == 2
+
+
+def test_a_full_disk_is_named_and_leaves_the_older_store(run, tmp_path):
+    run(folder="tokens")
+    before = contents(tmp_path / "out" / "tokens")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))  # no file may become larger
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            run(folder="tokens", block_size=5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert contents(tmp_path / "out" / "tokens") == before
+    assert not list((tmp_path / "out").rglob("*.part"))
+    run(folder="tokens", block_size=5)
+    assert contents(tmp_path / "out" / "tokens") == before
