@@ -71,25 +71,40 @@ def main(args: list[str]) -> None:
         epilog="Other options, such as --train.vqvae.max_steps 3000 or --config FILE, change the recipe first.")
     parser.add_argument("--recipe", type=Path, required=True, help="names codec, data, denoiser and sampler")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"), help="folder of all results")
+    parser.add_argument("--of", choices=("decoders", "pretraining"), default="decoders",
+                        help="pretraining: what comes of labels before a few captions, docs/pretraining.md")
     parser.add_argument("--seeds", type=int, default=3, help="how many times each decoder is trained")
-    parser.add_argument("--steps", type=int, default=750, help="of training each decoder")
+    parser.add_argument("--steps", type=int, default=750, help="of training each decoder (on captions)")
     parser.add_argument("--clips", type=int, default=96, help="made by each decoder and sampler")
+    pretraining = parser.add_argument_group("--of pretraining")
+    pretraining.add_argument("--pretrain-steps", type=int, default=1500, help="of training on labels")
+    pretraining.add_argument("--share", type=float, default=0.05, help="of the training clips whose captions are given")
+    pretraining.add_argument("--fine-tune-rate", type=float, help="learning rate after pretraining (default: the "
+                             "recipe's train.diffusion.learning_rate)")
     options, extra = parser.parse_known_args(args)
-    for name in ("seeds", "steps", "clips"):
+    for name in ("seeds", "steps", "clips", "pretrain_steps"):
         if getattr(options, name) < (2 if name == "clips" else 1):
-            raise ValueError(f"--{name} is {getattr(options, name)}, expected at least {2 if name == 'clips' else 1}")
-    Ablation(changed_recipe(options.recipe, extra), options.out, options.steps, options.clips).run(options.seeds)
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected at least "
+                             f"{2 if name == 'clips' else 1}")
+    recipe = changed_recipe(options.recipe, extra)
+    if options.of == "decoders":
+        Ablation(recipe, options.out, options.steps, options.clips).run(options.seeds)
+    else:
+        from diffsound.pretraining_ablation import PretrainingAblation
+
+        PretrainingAblation(recipe, options.out, options.steps, options.clips, options.pretrain_steps, options.share,
+                            options.fine_tune_rate).run(options.seeds)
 
 
 class Ablation:
     """One comparison; its folder holds what was trained and measured so far."""
 
-    def __init__(self, recipe: DictConfig, out: Path, steps: int, clips: int) -> None:
+    def __init__(self, recipe: DictConfig, out: Path, steps: int, clips: int, **settings: Any) -> None:
         self.recipe, self.out, self.steps, self.clips = recipe, out, steps, clips
         self.recipe.runs = str(out / "runs")
         self.folder = out / "runs" / recipe.name
         self.file = out / "ablation.json"
-        self.settings = {"recipe": OmegaConf.to_container(recipe), "steps": steps, "clips": clips}
+        self.settings = {"recipe": OmegaConf.to_container(recipe), "steps": steps, "clips": clips, **settings}
         self.rows: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             stored = json.loads(self.file.read_text())
@@ -187,15 +202,15 @@ class Ablation:
             if "seed" in row:
                 groups.setdefault(row["decoder"], []).append(row)
         columns = [column for column in COLUMNS if column in next(iter(groups.values()))[0]]
-        decoders = _header("decoder", *columns, "trained")
-        decoders += [_line(name, *(_over_seeds([row[column] for row in rows]) for column in (*columns, "trained")))
+        decoders = header("decoder", *columns, "trained")
+        decoders += [line(name, *(over_seeds([row[column] for row in rows]) for column in (*columns, "trained")))
                      for name, rows in groups.items()]
         columns = [column for column in columns if column not in ("bound", "accuracy")]
-        samplers = _header("decoder", "sampler", "steps", *columns)
+        samplers = header("decoder", "sampler", "steps", *columns)
         for row in self.rows.values():
             if "sampler" in row:
                 cells = [_number(row[column]) + _range(row.get(f"{column}_interval")) for column in columns]
-                samplers.append(_line(row["decoder"], row["sampler"], str(row["steps"]), *cells))
+                samplers.append(line(row["decoder"], row["sampler"], str(row["steps"]), *cells))
         return [decoders, samplers, NOTES.format(batch=BATCH, floor=_number(self.floor)).splitlines()]
 
     def plot(self, path: Path) -> None:
@@ -320,7 +335,7 @@ def _range(interval: tuple[float, float] | None) -> str:
     return f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
 
 
-def _over_seeds(values: list[float | None]) -> str:
+def over_seeds(values: list[float | None]) -> str:
     """Mean and 95 % interval of Student's t."""
     values = [value for value in values if value is not None]
     if not values:
@@ -332,9 +347,9 @@ def _over_seeds(values: list[float | None]) -> str:
     return f"{text} ± {_number(half)}"
 
 
-def _header(*names: str) -> list[str]:
-    return [_line(*names), _line(*("---" for _ in names))]
+def header(*names: str) -> list[str]:
+    return [line(*names), line(*("---" for _ in names))]
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"

@@ -17,9 +17,12 @@ verbs that take a recipe and a stage (--config recipes/NAME.yaml --config config
   test       the same on the test split
   tokenize   write the token store that the decoders train from (stage tokenize)
   predict    make a clip of every prompt (stage predict)
+  generate-many  the same of a long list, on all cores or a Ray cluster (stage generate_many)
 
 other verbs:
   manifest         list the clips of a data set folder in the file that recipes read
+  label-text       the texts that pretraining makes of labels
+  store            what a token store holds, whether it is whole, how fast it is read
   demo             train the whole chain on procedural scenes and make a page of clips
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
   evaluate         score what a system makes: events, order, number; distances; captions; a page with all of it
@@ -31,9 +34,10 @@ diffsound VERB --help shows the options of a verb; diffsound fit --config ... --
 diffsound --version the version.
 DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
-RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict")
+RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many")
 OTHER_VERBS = {  # whose module has a main(args)
-    "manifest": "diffsound.data.manifest_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
+    "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
+    "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",
     "listening-test": "diffsound.listening_test.command",
     "import-original": "diffsound.original.import_cli",

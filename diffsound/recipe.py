@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from diffsound.blocks import Bulk
 from diffsound.checkpoint import read_checkpoint
+from diffsound.data.unreadable import UnreadableReport
 from diffsound.mel import MelSettings
 
 MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "captioner", "text_to_sound")
@@ -80,8 +83,8 @@ class SaveRecipe(SaveConfigCallback):
 class RecipeCLI(LightningCLI):
     """LightningCLI with the keys of a recipe beside `model`, `data` and `trainer`, for one verb."""
 
-    def __init__(self, verb: str, *args: Any, **kwargs: Any) -> None:
-        self.verb = verb
+    def __init__(self, verb: str, bulk_work: Callable[..., None] | None, *args: Any, **kwargs: Any) -> None:
+        self.verb, self.bulk_work = verb, bulk_work
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:
@@ -100,6 +103,7 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--start_from", type=str | None, default=None,
                             help="checkpoint whose weights training starts from; steps and optimizer begin anew")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all results")
+        parser.add_argument("--bulk", type=Bulk, default=Bulk())
         for part in MODULES:
             parser.add_subclass_arguments(nn.Module, part, required=False)
         for part in DATA:
@@ -126,6 +130,14 @@ class RecipeCLI(LightningCLI):
             self.model.on_load_checkpoint(checkpoint)
             self.model.load_state_dict(checkpoint["state_dict"])
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Lightning's, or what a verb does with many clips in place of the trainer."""
+        if self.bulk_work is None:
+            super()._run_subcommand(subcommand)
+        else:
+            self.datamodule.trainer = self.trainer
+            self.bulk_work(self.model, self.datamodule, self.config_init[subcommand].bulk)
+
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}  # never run a checkpoint's code
 
@@ -137,16 +149,14 @@ class RecipeCLI(LightningCLI):
 
 
 def run(verb: str, args: list[str]) -> None:
-    """Run a recipe verb with the command line after it.
-
-    `tokenize` is `predict` with the stage configs/stage/tokenize.yaml, whose callback writes the token store.
-    """
+    """Run a recipe verb with the command line after it."""
     _quiet()
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    verb = "predict" if verb == "tokenize" else verb
+    bulk_work = BULK.get(verb)
+    verb = "predict" if bulk_work else verb
     try:
         RecipeCLI(
-            verb, LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
+            verb, bulk_work, LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True,
             save_config_callback=SaveRecipe, save_config_kwargs={"overwrite": True}, seed_everything_default=0,
             auto_configure_optimizers=False, load_from_checkpoint_support=False,
             parser_class=RecipeParser, parser_kwargs={"parser_mode": "omegaconf+"},
@@ -154,6 +164,22 @@ def run(verb: str, args: list[str]) -> None:
         )
     except (ValueError, MisconfigurationException) as error:
         raise ValueError(_essence(str(error))) from error
+
+
+def _tokenize(codec: LightningModule, data: LightningDataModule, bulk: Bulk) -> None:
+    from diffsound.data.tokenize import tokenize
+
+    report = UnreadableReport(Path(data.trainer.default_root_dir) / "unreadable.txt")
+    tokenize(codec, data.draws(), data.batch_size, bulk, report)
+
+
+def _generate_many(model: LightningModule, data: LightningDataModule, bulk: Bulk) -> None:
+    from diffsound.generate_many import generate_many
+
+    generate_many(model, data, bulk)
+
+
+BULK = {"tokenize": _tokenize, "generate-many": _generate_many}  # verbs over many clips, in place of the trainer
 
 
 def changed_recipe(path: Path, options: list[str]) -> DictConfig:

@@ -133,8 +133,7 @@ class TextToSound(LightningModule):
         for text in texts:
             if not text.strip():
                 raise ValueError("an empty prompt: write what should be heard")
-        for text in [*texts, *(negatives or [])]:
-            self._check_length(text)
+        self.check_texts([*texts, *(negatives or [])])
         watch = Stopwatch(self.device)
         with torch.no_grad():
             condition = self.decoder.condition(texts)
@@ -153,11 +152,13 @@ class TextToSound(LightningModule):
         return [Clip(waveform[i].cpu(), mel[i].cpu(), self.codec.mel, tokens[i].cpu(), sidecars[i])
                 for i in range(len(texts))]
 
-    def _check_length(self, text: str) -> None:
+    def check_texts(self, texts: list[str]) -> None:
+        """Raise ValueError, naming the text, if one is longer than the text encoder reads."""
         encoder = self.decoder.encoder
-        if (length := len(encoder.tokenize(text))) > encoder.max_tokens:
-            raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
-                             f"{encoder.max_tokens}: shorten it")
+        for text in texts:
+            if (length := len(encoder.tokenize(text))) > encoder.max_tokens:
+                raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
+                                 f"{encoder.max_tokens}: shorten it")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
         return self(batch["text"], batch["seed"], batch.get("negative"))

@@ -8,9 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from diffsound import ablation
-from diffsound.ablation import AUTOREGRESSIVE, MATRICES, _over_seeds, main
+from diffsound.ablation import AUTOREGRESSIVE, MATRICES, main, over_seeds
 from diffsound.checkpoint import read_checkpoint
 from diffsound.cli import main as command
+from diffsound.pretraining_ablation import ARMS
 
 RECIPE = Path("recipes/scenes.yaml")
 
@@ -95,6 +96,30 @@ def test_bad_options_are_named(options, message, capsys):
 
 
 def test_the_interval_is_of_student():
-    assert _over_seeds([1.0, 2.0, 3.0]) == "2.000 ± 2.484"  # 4.303 / sqrt(3)
-    assert _over_seeds([1.0, None]) == "1.000"
-    assert _over_seeds([None]) == "-"
+    assert over_seeds([1.0, 2.0, 3.0]) == "2.000 ± 2.484"  # 4.303 / sqrt(3)
+    assert over_seeds([1.0, None]) == "1.000"
+    assert over_seeds([None]) == "-"
+
+
+def test_pretraining_is_compared_with_captions_alone(finished, tmp_path):
+    options = [*finished[1][:2], "--out", str(tmp_path), "--train.vqvae.max_steps", "1", "--of", "pretraining",
+               "--seeds", "1", "--steps", "2", "--pretrain-steps", "3", "--clips", "4", "--share", "0.4",
+               "--fine-tune-rate", "1e-4"]
+    shutil.copytree(finished[0] / "runs/scenes/vqvae", tmp_path / "runs/scenes/vqvae")
+    main(options)
+    rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
+    assert {row["arm"] for row in rows.values()} == set(ARMS)
+    recipes = {path.stem: OmegaConf.load(path) for path in (tmp_path / "recipes").glob("*.yaml")}
+    assert recipes["labels-masks-none-0"].tokens.init_args.label_text.init_args == {"masks": "none"}
+    for name, steps, rate in [("alone", 2, 1.4e-3), ("longer", 5, 1.4e-3), ("mbtg", 2, 1e-4), ("masks-none", 2, 1e-4)]:
+        recipe = recipes[f"captions-{name}-0"]
+        assert recipe.tokens.init_args.share == 0.4
+        assert recipe.train.diffusion.learning_rate == rate
+        checkpoint = read_checkpoint(tmp_path / f"runs/scenes/captions-{name}-0/last.ckpt")
+        assert checkpoint["facts"]["steps"] == steps
+    table = (tmp_path / "ablation.md").read_text()
+    assert "16 clips with labels" in table
+    assert sum(line.startswith("| ") for line in table.splitlines()) == len(ARMS) + 2
+    before = (tmp_path / "ablation.json").stat().st_mtime_ns
+    main(options)  # there is nothing left to do
+    assert (tmp_path / "ablation.json").stat().st_mtime_ns == before

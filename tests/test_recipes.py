@@ -99,6 +99,25 @@ def test_the_published_learning_rate_is_one_line(stage, part, capsys):
     assert yaml.safe_load(out)["model"]["init_args"]["decay"] == "plateau"
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_how_labels_become_text_is_one_line_and_one_flag(named, tmp_path, capsys):
+    text = (ROOT / "recipes/audioset.yaml").read_text()
+    assert text.count("val_split: test}\nprompts") == 1
+    line = ", label_text: {class_path: diffsound.data.LabelText, init_args: {masks: between, templates: 0.5}}"
+    recipe = tmp_path / "edited.yaml"
+    recipe.write_text(text.replace("val_split: test}\nprompts", f"val_split: test{line if named else ''}}}\nprompts"))
+
+    def variant(*extra):
+        arguments = yaml.safe_load(parse(capsys, recipe, "pretrain", *extra))["data"]["init_args"]
+        assert arguments["text_from"] == "labels"
+        return arguments["label_text"]
+
+    assert variant() == ({"class_path": "diffsound.data.LabelText", "init_args":
+                          {"masks": "between", "ontology": None, "synonyms": 0.0, "templates": 0.5}} if named else None)
+    flagged = variant("--tokens.init_args.label_text.init_args.masks", "none")["init_args"]
+    assert (flagged["masks"], flagged["templates"]) == ("none", 0.5 if named else 0.0)
+
+
 def test_a_number_is_written_once(capsys):
     out = parse(capsys, ROOT / "recipes/scenes.yaml", "diffusion", "--num_timesteps", "7", "--mel.n_mels", "64")
     model = out[out.index("\nmodel:"):]
@@ -110,6 +129,7 @@ def test_a_number_is_written_once(capsys):
     (["--train.diffusion.max_stepz", "3"], "max_stepz"),
     (["--decoder.init_args.transition", "diffsound.diffusion.Maskk"], "Maskk"),
     (["--decoder.init_args.denoiser.init_args.layers", "many"], "many"),
+    (["--tokens.init_args.label_text.init_args.masks", "everywhere"], "'between', 'none'.*everywhere"),
 ])
 def test_a_mistake_is_named_in_one_line(arguments, message, capsys):
     with pytest.raises(ValueError, match=message) as error:

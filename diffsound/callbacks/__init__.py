@@ -6,8 +6,7 @@ import importlib
 from typing import Any
 
 _FILES = {"AveragedWeights": "averaged_weights", "ClipWriter": "clip_writer", "LastCheckpoint": "last_checkpoint",
-          "MelPictures": "mel_pictures", "SeededSteps": "seeded_steps",
-          "TokenStoreCallback": "token_store_writer"}
+          "MelPictures": "mel_pictures", "SeededSteps": "seeded_steps"}
 __all__ = list(_FILES)
 
 

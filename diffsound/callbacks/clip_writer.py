@@ -39,10 +39,10 @@ class ClipWriter(BasePredictionWriter):
             print(f"clips are in {self.folder}/")
 
 
-def clip_name(index: int, text: str) -> str:
+def clip_name(index: int, text: str, digits: int = 3) -> str:
     """000-a-dog-barks: the number, and as much of the text as makes a good file name."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-")
-    return f"{index:03d}-{words}" if words else f"{index:03d}"
+    return f"{index:0{digits}d}-{words}" if words else f"{index:0{digits}d}"
 
 
 def write_clip(clip: Clip, stem: Path) -> None:

@@ -6,15 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffsound.data.label_text import LabelText
+    from diffsound.data.mixing import Mixing
     from diffsound.data.modules import AudioTextDataModule, TokenDataModule
     from diffsound.data.prompts import PromptDataModule
 
-__all__ = ["AudioTextDataModule", "PromptDataModule", "TokenDataModule"]
+__all__ = ["AudioTextDataModule", "LabelText", "Mixing", "PromptDataModule", "TokenDataModule"]
+_FILES = {"LabelText": "label_text", "Mixing": "mixing", "PromptDataModule": "prompts"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the data modules when they are named: `diffsound manifest` needs neither torch nor Lightning."""
+    """Import the classes when they are named: `diffsound manifest` needs neither torch nor Lightning."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    file = "prompts" if name == "PromptDataModule" else "modules"
-    return getattr(importlib.import_module(f"diffsound.data.{file}"), name)
+    return getattr(importlib.import_module(f"diffsound.data.{_FILES.get(name, 'modules')}"), name)

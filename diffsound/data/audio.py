@@ -1,12 +1,17 @@
-"""Audio files to mono float32 samples, and back."""
+"""Audio files, on the disk or inside tar archives, to mono float32 samples, and back."""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+
+from diffsound.data import archive
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -22,7 +27,7 @@ class UnreadableAudio(ValueError):
 
 
 def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
-    """The whole file, mixed down and resampled (soxr, HQ).
+    """The whole file, mixed down and resampled (soxr, HQ). `path` may lead into an archive: `shards/0.tar/dog.flac`.
 
     Returns:
         (N,) float32 at `sample_rate` Hz, clipped to [-1, 1]: lossy codecs and the resampler overshoot.
@@ -86,43 +91,71 @@ def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> Non
     Raises:
         ValueError: if the suffix is another one, or the waveform is not (N,) finite numbers.
     """
-    import soundfile
-
     path = Path(path)
-    if path.suffix.lower() not in _WRITTEN:
-        raise ValueError(f"cannot write {path}: expected a name that ends in {', '.join(_WRITTEN)}")
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1 or not np.isfinite(waveform).all():
-        raise ValueError(f"cannot write {path}: expected finite samples (N,), found shape {waveform.shape}"
-                         + (" with NaN or infinity" if waveform.ndim == 1 else ""))
-    file_format, subtype = _WRITTEN[path.suffix.lower()]
+    waveform = _checked(waveform, str(path), path.suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with soundfile.SoundFile(partial, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
-            for start in range(0, len(waveform), _BLOCK):
-                file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
+        _encode(partial, waveform, sample_rate, path.suffix)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _opened(path: Path) -> SoundFile:
+def encode(waveform: np.ndarray, sample_rate: int, suffix: str) -> bytes:
+    """What `save` would write into a file with that suffix, such as ".flac"."""
+    file, waveform = io.BytesIO(), _checked(waveform, f"sound as {suffix!r}", suffix)
+    _encode(file, waveform, sample_rate, suffix)
+    return file.getvalue()
+
+
+def _checked(waveform: np.ndarray, name: str, suffix: str) -> np.ndarray:
+    """float32 samples that can be written to `name`."""
+    if suffix.lower() not in _WRITTEN:
+        raise ValueError(f"cannot write {name}: expected a name that ends in {', '.join(_WRITTEN)}")
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or not np.isfinite(waveform).all():
+        raise ValueError(f"cannot write {name}: expected finite samples (N,), found shape {waveform.shape}"
+                         + (" with NaN or infinity" if waveform.ndim == 1 else ""))
+    return waveform
+
+
+def _encode(target: Path | BinaryIO, waveform: np.ndarray, sample_rate: int, suffix: str) -> None:
     import soundfile
 
-    if not path.is_file():
-        raise UnreadableAudio(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise UnreadableAudio(f"{path}: the file is empty")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
-        raise UnreadableAudio(f"{path}: not audio that can be read "
-                              f"({getattr(error, 'error_string', error)})") from error
-    if file.frames == 0:
-        file.close()
-        raise UnreadableAudio(f"{path}: holds no samples")
-    return file
+    file_format, subtype = _WRITTEN[suffix.lower()]
+    with soundfile.SoundFile(target, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
+        for start in range(0, len(waveform), _BLOCK):
+            file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[SoundFile]:
+    import soundfile
+
+    with ExitStack() as stack:
+        source, size = path, 0
+        if inside := archive.locate(path):
+            try:
+                source = stack.enter_context(archive.open_member(*inside))
+            except archive.ArchiveError as error:
+                raise UnreadableAudio(f"{path}: {error}") from error
+            size = source.seek(0, os.SEEK_END)
+            source.seek(0)
+        elif path.is_file():
+            size = path.stat().st_size
+        else:
+            raise UnreadableAudio(f"{path}: no such file")
+        if size == 0:
+            raise UnreadableAudio(f"{path}: the file is empty")
+        try:
+            file = stack.enter_context(soundfile.SoundFile(source))
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
+            raise UnreadableAudio(f"{path}: not audio that can be read "
+                                  f"({getattr(error, 'error_string', error)})") from error
+        if file.frames == 0:
+            raise UnreadableAudio(f"{path}: holds no samples")
+        yield file
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from diffsound.data import audio
-from diffsound.data.label_text import label_text
-from diffsound.data.loading import Key
+from diffsound.data.loading import Key, item_rng
 from diffsound.data.manifest import Clip
-from diffsound.data.token_store import StoredClip, TokenStore
+from diffsound.data.token_store import TokenStore
 from diffsound.data.unreadable import UnreadableReport
 
 
@@ -66,54 +67,46 @@ class AudioText(Dataset):
         raise audio.UnreadableAudio(f"none of {len(self.clips)} clips can be read, see {self.report.path}")
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One crop of a clip, as it will be stored. `source` is (index in the manifests, number of the draw)."""
-
-    clip: Clip
-    stored: StoredClip
-    source: tuple[int, int]
-
-
-class Draws(Dataset):
-    """What tokenising needs of each draw: `waveform`, `text` and the fields of StoredClip.
-
-    Draw 0 is the clip's start; the others are at random places, a function of (seed, index, draw).
-    """
-
-    def __init__(self, draws: Sequence[Draw], window: Window, seed: int) -> None:
-        self.draws, self.window, self.seed = draws, window, seed
-
-    def __len__(self) -> int:
-        return len(self.draws)
-
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        draw = self.draws[i]
-        rng = np.random.default_rng((self.seed, *draw.source)) if draw.source[1] else None
-        return {"waveform": self.window.read(draw.clip, rng), "text": _pick(draw.clip.captions, None),
-                **asdict(draw.stored)}
-
-
 class TokenText(Dataset):
     """{"tokens": (L,) int64, "text": str} of a row of a token store; `seed` as for AudioText.
 
-    The text is a caption or, with a `mask` token, made from the row's labels by `label_text`.
+    The text is a caption or, with `label_text`, made of the row's labels; that of validation is drawn like a text of
+    seed 0 and epoch 0.
     """
 
-    def __init__(self, store: TokenStore, rows: np.ndarray, seed: int | None, mask: str | None = None) -> None:
-        self.store, self.rows, self.seed, self.mask = store, rows, seed, mask
+    def __init__(self, store: TokenStore, rows: np.ndarray, seed: int | None,
+                 label_text: Callable[[Sequence[str], random.Random], str] | None = None) -> None:
+        self.store, self.rows, self.seed, self.label_text = store, rows, seed, label_text
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        rng, index = _generator(self.seed, key)
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         row = int(self.rows[index])
-        if self.mask is None:
-            text = _pick(self.store.captions(row), rng)
-        else:
-            text = label_text(self.store.clip(row).labels, rng or np.random.default_rng(index), self.mask)
-        return {"tokens": self.store.tokens(row).astype(np.int64), "text": text}
+        return {"tokens": self.store.tokens(row).astype(np.int64), "text": self._text(epoch, row)}
+
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """The batch of these items: {"tokens": (B, L) int64, "text": list[str]}. torch's loaders ask for batches."""
+        keys = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        rows = self.rows[[index for _, index in keys]].tolist()
+        tokens = np.stack([self.store.tokens(row) for row in rows])
+        return {"tokens": torch.from_numpy(tokens.astype(np.int64)),
+                "text": [self._text(epoch, row) for (epoch, _), row in zip(keys, rows, strict=True)]}
+
+    def _text(self, epoch: int, row: int) -> str:
+        if self.label_text is not None:
+            return self._text_of_labels(row, item_rng(self.seed or 0, epoch, row))
+        captions = self.store.captions(row)
+        if self.seed is None or len(captions) < 2:
+            return captions[0] if captions else ""
+        return item_rng(self.seed, epoch, row).choice(captions)
+
+    def _text_of_labels(self, row: int, rng: random.Random) -> str:
+        try:
+            return self.label_text(self.store.labels(row), rng)
+        except ValueError as error:
+            raise ValueError(f"clip {self.store.clip(row).id} of {self.store.folder}: {error}") from error
 
 
 def _generator(seed: int | None, key: Key) -> tuple[np.random.Generator | None, int]:

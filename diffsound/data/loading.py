@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -15,6 +16,14 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 Key = int | tuple[int, int]  # index, or (epoch, index)
 Phases = Sequence[tuple[int, np.ndarray | None]]  # (first step, indices of items; None: all)
+
+
+def item_rng(seed: int, epoch: int, index: int) -> random.Random:
+    """What an item draws its text with: a function of seed, epoch (below 2^32) and index (below 2^48), all distinct.
+
+    Python's own generator is made in 4 us, NumPy's in 10.
+    """
+    return random.Random(seed << 80 | epoch << 48 | index)
 
 
 def batches_done(trainer: Trainer) -> int:
@@ -100,8 +109,10 @@ def rows_of_process(batch_size: int, trainer: Trainer | None) -> int:
     return batch_size // processes
 
 
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Arrays and tensors become one tensor (B, ...), everything else a list of B."""
+def collate(items: Sequence[dict[str, Any]] | dict[str, Any]) -> dict[str, Any]:
+    """Arrays and tensors become one tensor (B, ...), everything else a list of B. What is a batch already stays."""
+    if isinstance(items, dict):
+        return items
     columns = {key: [item[key] for item in items] for key in items[0]}
     return {key: torch.stack([torch.as_tensor(value) for value in values])
             if isinstance(values[0], (np.ndarray, torch.Tensor)) else values for key, values in columns.items()}

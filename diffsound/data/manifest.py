@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 _VAL_FRACTION = 0.1  # of the groups, where a manifest names no splits
 
 
-@dataclass
+@dataclass(slots=True)  # there may be millions
 class Clip:
     """One audio file and what is known about it. A clip without captions takes its labels as text: "dog, bark"."""
 
@@ -44,16 +45,18 @@ def read(path: str | os.PathLike) -> list[Clip]:
     if not path.is_file():
         raise ValueError(f"no manifest at {path}: write one with `diffsound manifest`, "
                          "or change audio.init_args.manifest")
+    clips: list[Clip] = []
+    unsplit = ""  # the first line without a split
     try:
-        rows = list(_csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path))
+        for where, row in _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path):
+            clips.append(_clip(row, path.parent, where))
+            unsplit = unsplit or ("" if clips[-1].split else where)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if not rows:
+    if not clips:
         raise ValueError(f"{path} holds no clips")
-    clips = [_clip(row, path.parent, where) for where, row in rows]
-    unsplit = [where for (where, _), clip in zip(rows, clips, strict=True) if not clip.split]
-    if 0 < len(unsplit) < len(clips):
-        raise ValueError(f"{unsplit[0]}: no 'split', though other clips have one: name it for all clips or for none")
+    if unsplit and any(clip.split for clip in clips):
+        raise ValueError(f"{unsplit}: no 'split', though other clips have one: name it for all clips or for none")
     if unsplit:
         _split_by_group(clips)
     return clips
@@ -72,7 +75,7 @@ def write(path: str | os.PathLike, clips: Sequence[Clip]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with partial.open("w", encoding="utf-8") as file:
         for clip in clips:
-            row = {"audio": Path(os.path.relpath(clip.audio, path.parent)).as_posix(), "captions": clip.captions,
+            row = {"audio": os.path.relpath(clip.audio, path.parent).replace(os.sep, "/"), "captions": clip.captions,
                    "labels": clip.labels, "split": clip.split, "group": clip.group}
             file.write(json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False) + "\n")
     partial.replace(path)
@@ -117,7 +120,8 @@ def _clip(row: dict[str, Any], folder: Path, where: str) -> Clip:
     split, group = row.get("split") or "", row.get("group") or audio
     if not isinstance(split, str) or not isinstance(group, str | int):
         raise ValueError(f"{where}: expected names for 'split' and 'group', found {split!r} and {group!r}")
-    return Clip(folder / audio, captions, _texts(row, "labels", where), split, str(group))
+    labels = [sys.intern(label) for label in _texts(row, "labels", where)]  # one text for all clips that share it
+    return Clip(folder / audio, captions, labels, sys.intern(split), str(group))
 
 
 def _texts(row: dict[str, Any], key: str, where: str) -> list[str]:

@@ -21,8 +21,10 @@ def main(args: list[str]) -> None:
         parser.error(f"--val-fold is for esc10 and esc50, not for {options.layout}")
     folds = {} if options.val_fold is None else {"val_fold": options.val_fold}
     try:
-        clips, missing = layouts.READERS[options.layout](options.root, **folds)
+        clips, missing, notes = layouts.READERS[options.layout](options.root, **folds)
         print(f"{options.layout} in {options.root}: {len(clips)} clips, {len(missing)} missing")
+        for note in notes:
+            print(f"  {note}")
         for name in missing[:5]:
             print(f"  missing: {name}")
         if missing:
@@ -31,6 +33,7 @@ def main(args: list[str]) -> None:
             listed.write_text("\n".join(missing) + "\n", encoding="utf-8")
             print(f"  all {len(missing)} missing files are named in {listed}")
         manifest.write(options.out, clips)
+        del clips, missing  # millions, perhaps
         clips = manifest.read(options.out)  # as a recipe will see it, splits included
     except ValueError as error:
         raise SystemExit(f"diffsound manifest: {error}") from error

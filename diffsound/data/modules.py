@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 import os
+import zlib
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from diffsound.data import audio, manifest
-from diffsound.data.datasets import AudioText, Draw, Draws, TokenText, Window
-from diffsound.data.loading import loader, training_loader
+from diffsound.data import manifest
+from diffsound.data.datasets import AudioText, TokenText, Window
+from diffsound.data.draws import ClipReader, ClipSources, Draws
+from diffsound.data.label_text import LabelText
+from diffsound.data.loading import Phases, loader, training_loader
 from diffsound.data.manifest import Clip
-from diffsound.data.token_store import StoredClip, TokenStore
+from diffsound.data.mixing import Mixing
+from diffsound.data.token_store import TokenStore
 from diffsound.data.unreadable import UnreadableReport, durations
 from diffsound.mel import MelSettings
 
@@ -30,17 +37,15 @@ class AudioTextDataModule(LightningDataModule):
     caption and another crop of a clip, a function of (seed, epoch, clip); validation takes the first caption and the
     clip's start. Short clips are padded with zeros.
 
-    For prediction (tokenising) every clip of every split comes in order, with id, captions, labels, split and group.
-
     A clip that cannot be read is left out and named in `unreadable.txt` in the trainer's `default_root_dir`. Training
-    looks at the headers first and puts the next clip in the place of one that breaks off later; prediction decodes
-    every file once beforehand, so that its list of clips is exact.
+    looks at the headers first and puts the next clip in the place of one that breaks off later.
 
     Args:
         manifest: path, or several.
         mel: sets sample rate and hop length.
         frames: mel frames of an item.
-        crops_per_clip: for prediction, draws of each clip that is longer than an item; their ids end in #0, #1, ...
+        crops_per_clip: for tokenising, draws of each clip that is longer than an item; their ids end in #0, #1, ...
+        mixing: for tokenising, further draws of training clips that are mixed with others; their ids end in #mix0, ...
         val_split: the split to validate on; training always takes "train".
         peak: scale each clip to this largest magnitude; None leaves it as recorded.
         in_memory: keep the training clips once decoded, in the training process itself instead of in workers: faster
@@ -49,7 +54,7 @@ class AudioTextDataModule(LightningDataModule):
 
     def __init__(self, manifest: str | list[str], mel: MelSettings | dict, frames: int, batch_size: int = 16,
                  num_workers: int = 2, seed: int = 0, crops_per_clip: int = 1, val_split: str = "val",
-                 peak: float | None = None, in_memory: bool = False) -> None:
+                 peak: float | None = None, in_memory: bool = False, mixing: Mixing | None = None) -> None:
         super().__init__()
         mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if frames * mel.hop_length < mel.n_fft:
@@ -63,6 +68,7 @@ class AudioTextDataModule(LightningDataModule):
         self.window = Window(mel.sample_rate, frames * mel.hop_length, peak)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.crops_per_clip, self.val_split, self.in_memory = crops_per_clip, val_split, in_memory
+        self.mixing = mixing
 
     @property
     def report(self) -> UnreadableReport:
@@ -77,15 +83,12 @@ class AudioTextDataModule(LightningDataModule):
         Raises:
             ValueError: if a manifest is absent, empty or malformed, or no file in it can be read.
         """
-        clips = [clip for path in self.manifests for clip in manifest.read(path)]
-        measure = audio.decoded_duration if stage == "predict" else audio.duration
-        seconds = durations([clip.audio for clip in clips], measure, self.report)
+        clips = self._listed()
+        seconds = durations([clip.audio for clip in clips], self.report)
         self.clips = [clip for clip, length in zip(clips, seconds, strict=True) if length is not None]
         if not self.clips:
             raise ValueError(f"none of the {len(clips)} clips of {self._names} can be read, see {self.report.path}: "
                              "is the audio where the manifest says?")
-        if stage == "predict":
-            self.draws = self._draws(clips, seconds)
 
     def train_dataloader(self) -> DataLoader:
         dataset = AudioText(self._of_split("train"), self.window, self.seed, self.report, self.in_memory)
@@ -98,13 +101,24 @@ class AudioTextDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(AudioText(self._of_split("test"), self.window, None, self.report))
 
-    def predict_dataloader(self) -> DataLoader:
-        return self._loader(Draws(self.draws, self.window, self.seed))
+    def draws(self) -> Draws:
+        """All clips of the manifests in their order, for tokenising. Ids are paths seen from the folder that all
+        manifests share: unique, and the same on every machine."""
+        clips = self._listed()
+        root = os.path.commonpath([os.path.abspath(path.parent) for path in self.manifests])
+        names = hashlib.sha256("\n".join(os.path.relpath(clip.audio, root) for clip in clips).encode()).hexdigest()
+        identity = {"names": names, "window": asdict(self.window), "seed": self.seed,
+                    "crops_per_clip": self.crops_per_clip, "mixing": self.mixing and vars(self.mixing)}
+        return Draws(ClipSources(clips, self.seed, self.mixing),
+                     ClipReader(self.window, self.seed, root, self.crops_per_clip, self.mixing), identity)
 
     def teardown(self, stage: str) -> None:
         unreadable = self.report.lines()
         if unreadable:
             log.warning("%d clips could not be read and were left out: see %s", len(unreadable), self.report.path)
+
+    def _listed(self) -> list[Clip]:
+        return [clip for path in self.manifests for clip in manifest.read(path)]
 
     @property
     def _names(self) -> str:
@@ -114,22 +128,6 @@ class AudioTextDataModule(LightningDataModule):
         _require(split, Counter(clip.split for clip in self.clips), self._names, "audio")
         return [clip for clip in self.clips if clip.split == split]
 
-    def _draws(self, clips: list[Clip], seconds: list[float | None]) -> list[Draw]:
-        """Ids are paths seen from the folder that all manifests share: unique, and the same on every machine."""
-        root = os.path.commonpath([os.path.abspath(path.parent) for path in self.manifests])
-        draws = []
-        for index, (clip, length) in enumerate(zip(clips, seconds, strict=True)):
-            if length is None:
-                continue
-            name = Path(os.path.relpath(clip.audio, root)).as_posix()
-            stored = StoredClip(name, clip.captions, clip.labels, clip.split, clip.group)
-            if self.crops_per_clip == 1 or length * self.window.sample_rate <= self.window.num_samples:
-                draws.append(Draw(clip, stored, (index, 0)))
-            else:
-                draws += [Draw(clip, replace(stored, id=f"{name}#{draw}"), (index, draw))
-                          for draw in range(self.crops_per_clip)]
-        return draws
-
     def _loader(self, dataset: Dataset) -> DataLoader:
         return loader(dataset, self.batch_size, self.num_workers, self.trainer)
 
@@ -138,16 +136,33 @@ class TokenDataModule(LightningDataModule):
     """Rows of a token store: {"tokens": (B, rows * columns) int64, "text": list[str]}.
 
     In training each epoch draws another caption of a row, a function of (seed, epoch, row); validation takes the first.
-    With `text_from: labels` the text is made of a row's labels and random masks, for pretraining (`label_text`); the
+    With `text_from: labels` the text is made of a row's labels and random masks by `label_text`, for pretraining; the
     mask is the text encoder's own. After `setup`: `rows`, `columns`, `codebook_size`, `codec_fingerprint` as the codec
     left them in the store.
+
+    Args:
+        store: folder of the token store; its checksums are compared before training.
+        val_split: the split to validate on; training always takes "train".
+        share: trains on this share of the groups of clips, chosen by a hash of the group's name.
+        curriculum: used with `text_from: labels`: which clips are trained on, by how many labels they have: from step
+            on -> at most so many, null for all. `{0: 1, 2000: 3, 6000: null}` begins with clips of one label.
     """
 
     def __init__(self, store: str, batch_size: int = 64, num_workers: int = 0, seed: int = 0,
-                 val_split: str = "val", text_from: Literal["captions", "labels"] = "captions") -> None:
+                 val_split: str = "val", text_from: Literal["captions", "labels"] = "captions",
+                 label_text: LabelText | None = None, share: float = 1.0,
+                 curriculum: dict[int, int | None] | None = None) -> None:
         super().__init__()
-        self.folder, self.text_from = Path(store), text_from
+        if not 0 < share <= 1:
+            raise ValueError(f"tokens.init_args.share is {share}, expected a share in (0, 1]")
+        self.folder, self.text_from, self.label_text = Path(store), text_from, label_text or LabelText()
         self.batch_size, self.num_workers, self.seed, self.val_split = batch_size, num_workers, seed, val_split
+        self.share, self.curriculum = share, curriculum or {0: None}
+
+    def prepare_data(self) -> None:
+        """Compare the store with its checksums, in one process a machine: 1.3 GB take seconds, a training hours."""
+        if self.trainer is None or self.trainer.training:
+            TokenStore(self.folder).verify()
 
     def setup(self, stage: str) -> None:
         """Raises ValueError if the store is absent or damaged."""
@@ -157,7 +172,8 @@ class TokenDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         dataset = self._dataset("train", self.seed)
-        return training_loader(dataset, self.batch_size, self.num_workers, self.seed, self.trainer)
+        phases = self._phases(dataset.rows) if self.text_from == "labels" else None
+        return training_loader(dataset, self.batch_size, self.num_workers, self.seed, self.trainer, phases)
 
     def val_dataloader(self) -> DataLoader:
         return loader(self._dataset(self.val_split, None), self.batch_size, self.num_workers, self.trainer)
@@ -167,8 +183,28 @@ class TokenDataModule(LightningDataModule):
 
     def _dataset(self, split: str, seed: int | None) -> TokenText:
         _require(split, self.store.splits(), str(self.folder), "tokens")
-        mask = self.trainer.lightning_module.encoder.mask_token if self.text_from == "labels" else None
-        return TokenText(self.store, self.store.indices(split), seed, mask)
+        rows, label_text = self.store.indices(split), None
+        if split == "train" and self.share < 1:
+            rows = rows[[zlib.crc32(self.store.group(row).encode()) < self.share * 2**32 for row in rows.tolist()]]
+            if not len(rows):
+                raise ValueError(f"tokens.init_args.share {self.share} leaves none of the training clips of "
+                                 f"{self.folder}: take more")
+        if self.text_from == "labels":
+            label_text = functools.partial(self.label_text, mask=self.trainer.lightning_module.encoder.mask_token)
+            silent = rows[self.store.label_counts()[rows] == 0]
+            if len(silent):
+                raise ValueError(f"{len(silent)} clips of the split '{split}' in {self.folder} have no labels, the "
+                                 f"first is {self.store.clip(int(silent[0])).id}: give them labels in the manifest or "
+                                 "take them out, or take tokens.init_args.text_from: captions")
+        return TokenText(self.store, rows, seed, label_text)
+
+    def _phases(self, rows: np.ndarray) -> Phases:
+        """The curriculum as (first step, indices of `rows`)."""
+        if set(self.curriculum.values()) == {None}:
+            return [(step, None) for step in self.curriculum]
+        counts = self.store.label_counts()[rows]
+        return [(step, None if most is None else np.flatnonzero(counts <= most))
+                for step, most in self.curriculum.items()]
 
 
 def _require(split: str, found: dict[str, int], source: str, key: str) -> None:

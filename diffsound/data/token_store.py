@@ -1,7 +1,8 @@
 """Tokens on disk: made once by a codec, read by every decoder.
 
 A store is a folder: `store.json`, and shards of `tokens-00000.npy` (uint16, (n, rows * columns), time-major) with
-`clips-00000.parquet` (id, captions, labels, split, group) beside it. Several draws of one clip are several rows.
+`clips-00000.arrow` (id, captions, labels, split, group) beside it. Several draws of one clip are several rows. Both are
+mapped into memory: opening a store of millions of rows reads only its index.
 """
 
 from __future__ import annotations
@@ -11,43 +12,30 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
+from diffsound.data.clip_table import ClipTable, StoredClip, write_clips
 from diffsound.mel import MelSettings
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-VERSION = 1
+VERSION = 2
 _INDEX = "store.json"
 _CODEC_KEYS = ("codec", "mel", "rows", "columns", "codebook_size")  # must agree between the shards of a store
 
 
-@dataclass
-class StoredClip:
-    """What a store knows about one row of tokens."""
-
-    id: str
-    captions: list[str]
-    labels: list[str]
-    split: str
-    group: str
-
-
 class TokenStore:
-    """A store, opened for reading: shards are memory-mapped and clips read when first asked for.
+    """A store, opened for reading.
 
     Attributes: `codec_fingerprint`, `mel`, `rows`, `columns`, `codebook_size`, as the writer recorded them.
 
     Raises:
-        ValueError: if the folder is not a store, is of another format version, or a shard is not as recorded.
+        ValueError: if the folder is not a store, is of another format version, or a file is missing or not of the size
+            that the index promises. `verify` also finds changed contents.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -60,8 +48,9 @@ class TokenStore:
         self.codebook_size: int = index["codebook_size"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(shard["count"] for shard in self._shards))
+        self._check_sizes()
         self._tokens = [self._map(shard) for shard in self._shards]
-        self._tables: dict[int, pa.Table] = {}
+        self._tables: dict[int, ClipTable] = {}
 
     def __reduce__(self) -> tuple[type[TokenStore], tuple[Path]]:
         return TokenStore, (self.folder,)  # a worker process maps the files again instead of receiving their contents
@@ -76,35 +65,59 @@ class TokenStore:
 
     def captions(self, i: int) -> list[str]:
         shard, row = self._locate(i)
-        return self._table(shard)["captions"][row].as_py()
+        return self._table(shard).captions(row)
+
+    def labels(self, i: int) -> list[str]:
+        shard, row = self._locate(i)
+        return self._table(shard).labels(row)
+
+    def group(self, i: int) -> str:
+        shard, row = self._locate(i)
+        return self._table(shard).group(row)
 
     def clip(self, i: int) -> StoredClip:
         shard, row = self._locate(i)
-        return StoredClip(**self._table(shard).slice(row, 1).to_pylist()[0])
+        return self._table(shard).clip(row)
 
     def indices(self, split: str) -> np.ndarray:
         """(n,) int64: the rows of one split, in order."""
-        return np.flatnonzero(self._split_of_row == split)
+        parts = [np.arange(shard["count"]) if shard["splits"].keys() == {split} else self._table(number).of_split(split)
+                 for number, shard in self._of_split(split)]
+        starts = [self._ends[number] - shard["count"] for number, shard in self._of_split(split)]
+        return np.concatenate([np.zeros(0, np.int64), *(a + b for a, b in zip(parts, starts, strict=True))])
 
     def splits(self) -> dict[str, int]:
         """Rows in each split."""
-        return dict(Counter(self._split_of_row.tolist()))
+        return dict(sum((Counter(shard["splits"]) for shard in self._shards), Counter()))
 
-    def verify(self) -> None:
-        """Read everything and compare with the checksums.
+    def label_counts(self) -> np.ndarray:
+        """(n,) int64: how many labels each row has."""
+        counts = [self._table(number).label_counts() for number in range(len(self._shards))]
+        return np.concatenate([np.zeros(0, np.int64), *counts])
+
+    def verify(self, progress: Callable[[int], None] = lambda size: None) -> None:
+        """Read everything and compare with the checksums; `progress` is told the bytes of every file that was read.
 
         Raises:
-            ValueError: naming every file that is missing or was changed.
+            ValueError: naming every file that was changed.
         """
-        bad = [str(self.folder / name) for shard in self._shards for name, checksum in shard["sha256"].items()
-               if not (self.folder / name).is_file() or _sha256(self.folder / name) != checksum]
+        bad = []
+        for shard in self._shards:
+            for name, file in shard["files"].items():
+                if _sha256(self.folder / name) != file["sha256"]:
+                    bad.append(name)
+                progress(file["bytes"])
         if bad:
-            raise ValueError(f"the token store is damaged, its checksum differs for {', '.join(bad)}: tokenize again")
+            raise ValueError(f"the token store {self.folder} is damaged, the checksum differs for {', '.join(bad)}: "
+                             "restore these files from a copy, or tokenize again")
 
-    @cached_property
-    def _split_of_row(self) -> np.ndarray:
-        return np.array([name for shard in range(len(self._shards))
-                         for name in self._table(shard)["split"].to_pylist()], dtype=str)
+    @property
+    def nbytes(self) -> int:
+        """Of all shards on disk."""
+        return sum(file["bytes"] for shard in self._shards for file in shard["files"].values())
+
+    def _of_split(self, split: str) -> list[tuple[int, dict[str, Any]]]:
+        return [(number, shard) for number, shard in enumerate(self._shards) if split in shard["splits"]]
 
     def _locate(self, i: int) -> tuple[int, int]:
         if not 0 <= i < len(self):
@@ -112,32 +125,34 @@ class TokenStore:
         shard = bisect.bisect_right(self._ends, i)
         return shard, i - (self._ends[shard] - self._shards[shard]["count"])
 
+    def _check_sizes(self) -> None:
+        bad = []
+        for shard in self._shards:
+            for name, file in shard["files"].items():
+                path = self.folder / name
+                size = path.stat().st_size if path.is_file() else None
+                if size != file["bytes"]:
+                    bad.append(f"{name} ({'missing' if size is None else f'{size} bytes'}, not {file['bytes']})")
+        if bad:
+            raise ValueError(f"the token store {self.folder} is damaged: {', '.join(bad)}; restore these files from a "
+                             "copy, or tokenize again")
+
     def _map(self, shard: dict[str, Any]) -> np.ndarray:
         path = self.folder / shard["tokens"]
         expected = (shard["count"], self.rows * self.columns)
         try:
-            tokens = np.load(path, mmap_mode="r")
+            tokens = np.load(path, mmap_mode="r").view(np.ndarray)  # np.memmap makes every row cost microseconds
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{path} cannot be read ({error}): tokenize again") from error
         if tokens.shape != expected or tokens.dtype != np.uint16:
             raise ValueError(f"{path} holds {tokens.dtype} {tokens.shape}, but {_INDEX} promises uint16 {expected}")
         return tokens
 
-    def _table(self, shard: int) -> pa.Table:
-        if shard not in self._tables:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            path = self.folder / self._shards[shard]["clips"]
-            try:
-                table = pq.read_table(path, memory_map=True)
-            except (OSError, pa.ArrowException) as error:
-                raise ValueError(f"{path} cannot be read ({error}): tokenize again") from error
-            count = self._shards[shard]["count"]
-            if len(table) != count:
-                raise ValueError(f"{path} holds {len(table)} clips, but {_INDEX} promises {count}")
-            self._tables[shard] = table
-        return self._tables[shard]
+    def _table(self, number: int) -> ClipTable:
+        if number not in self._tables:
+            shard = self._shards[number]
+            self._tables[number] = ClipTable(self.folder / shard["clips"], shard["count"])
+        return self._tables[number]
 
 
 class TokenStoreWriter:
@@ -236,20 +251,16 @@ class TokenStoreWriter:
         self._index["shards"] = list(existing["shards"])
 
     def _write_shard(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         number, count = len(self._index["shards"]), min(self._shard_size, len(self._clips))
-        names = {"tokens": f"tokens-{number:05d}.npy", "clips": f"clips-{number:05d}.parquet"}
+        clips = self._clips[:count]
+        names = {"tokens": f"tokens-{number:05d}.npy", "clips": f"clips-{number:05d}.arrow"}
         np.save(self._partial / names["tokens"], np.stack(self._tokens[:count]))
-        strings = pa.list_(pa.string())
-        schema = pa.schema({"id": pa.string(), "captions": strings, "labels": strings, "split": pa.string(),
-                            "group": pa.string()})
-        pq.write_table(pa.Table.from_pylist([asdict(clip) for clip in self._clips[:count]], schema),
-                       self._partial / names["clips"])
+        write_clips(self._partial / names["clips"], clips)
         del self._tokens[:count], self._clips[:count]
-        self._index["shards"].append({**names, "count": count, "sha256": {
-            name: _sha256(self._partial / name) for name in names.values()}})
+        files = {name: {"bytes": (self._partial / name).stat().st_size, "sha256": _sha256(self._partial / name)}
+                 for name in names.values()}
+        self._index["shards"].append({**names, "count": count, "splits": Counter(clip.split for clip in clips),
+                                      "files": files})
 
     def _swap(self) -> None:
         """Put the new folder in the place of the old one; no system call exchanges two folders everywhere."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from diffsound.data.audio import UnreadableAudio
+from diffsound.data.audio import UnreadableAudio, duration
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +39,16 @@ class UnreadableReport:
         self.path.unlink(missing_ok=True)
 
 
-def durations(paths: Sequence[Path], measure: Callable[[Path], float], report: UnreadableReport) -> list[float | None]:
-    """Seconds of each file by `measure`: `audio.duration` (headers only) or `audio.decoded_duration` (whole files).
-
-    None where it raises UnreadableAudio; the report then names the file.
-    """
+def durations(paths: Sequence[Path], report: UnreadableReport) -> list[float | None]:
+    """Seconds of each file according to its header. None where that cannot be read; the report then names the file."""
 
     def attempt(path: Path) -> float | UnreadableAudio:
         try:
-            return measure(path)
+            return duration(path)
         except UnreadableAudio as error:
             return error
 
-    with ThreadPoolExecutor() as pool:  # opening waits for the disk, and decoding does not hold Python's lock
+    with ThreadPoolExecutor() as pool:  # opening waits for the disk
         results = list(pool.map(attempt, paths))
     report.add([result for result in results if isinstance(result, UnreadableAudio)])
     return [None if isinstance(result, UnreadableAudio) else result for result in results]

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from diffsound.data.clip_table import StoredClip
+from diffsound.data.draws import Draws, Item
 from diffsound.data.loading import Key, loader, training_loader
 from diffsound.mel import MelSettings
 from diffsound.scenes.timeline import Scene, make_scene
@@ -111,9 +113,25 @@ class SceneDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader:
+    def draws(self) -> Draws:
         """All scenes to train on, then to validate on, then to test on: what the token store is written from."""
-        return self._loader(ConcatDataset([self.train, self.val, self.test]))
+        parts = [self.train, self.val, self.test]
+        sources = [(part, i) for part, dataset in enumerate(parts) for i in range(len(dataset))]
+        identity = {"scenes": [[part.length, part.num_samples, part.sample_rate, part.seed, part.start, part.split,
+                                part.hold_out] for part in parts], "world": asdict(self.train.world)}
+        return Draws(sources, SceneReader(parts), identity)
 
     def _loader(self, dataset: Dataset) -> DataLoader:
         return loader(dataset, self.batch_size, self.num_workers, self.trainer)
+
+
+class SceneReader:
+    """The item of a source (part, index)."""
+
+    def __init__(self, parts: list[SceneDataset]) -> None:
+        self.parts = parts
+
+    def __call__(self, source: tuple[int, int]) -> list[Item]:
+        scene = self.parts[source[0]][source[1]]
+        clip = StoredClip(*(scene[name] for name in ("id", "captions", "labels", "split", "group")))
+        return [Item(scene["waveform"].numpy(), clip)]

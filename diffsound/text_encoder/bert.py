@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from torch import Tensor
 
 from diffsound.text_encoder.module import TextEncoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class BERTTextEncoder(TextEncoder):
@@ -18,14 +23,13 @@ class BERTTextEncoder(TextEncoder):
     """
 
     def __init__(self, path: str, trainable: bool = False, max_tokens: int = 128, cache_size: int = 8192) -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel
 
+        tokenizer = _read_tokenizer(path)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
             model, info = AutoModel.from_pretrained(path, output_loading_info=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"no BERT at text_encoder.init_args.path = {path} ({str(error).strip().splitlines()[0]}): "
-                             "give a folder with config.json, model.safetensors and the tokenizer's files") from error
+            raise _absent(path, error) from error
         missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
         if missing:  # transformers would go on with random numbers
             raise ValueError(f"the model at text_encoder.init_args.path = {path} lacks {len(missing)} weights, "
@@ -37,16 +41,34 @@ class BERTTextEncoder(TextEncoder):
         super().__init__(model.config.hidden_size, max_tokens, trainable, cache_size)
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # embeds the whole text; we want its tokens
-        self.tokenizer, self.model = tokenizer, model
+        self.tokenizer, self.model, self.mask_token = tokenizer, model, _mask_token(tokenizer)
         self.requires_grad_(trainable)
         self.train(trainable)
 
-    @property
-    def mask_token(self) -> str:
-        return self.tokenizer.mask_token or super().mask_token
+    @classmethod
+    def read_mask_token(cls, path: str, **_: Any) -> str:
+        return _mask_token(_read_tokenizer(path))
 
     def tokenize(self, text: str) -> list[int]:
         return self.tokenizer(text, verbose=False)["input_ids"]  # verbose would warn of a long text; token_ids does
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+
+def _read_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _absent(path, error) from error
+
+
+def _absent(path: str, error: Exception) -> ValueError:
+    return ValueError(f"no BERT at text_encoder.init_args.path = {path} ({str(error).strip().splitlines()[0]}): "
+                      "give a folder with config.json, model.safetensors and the tokenizer's files")
+
+
+def _mask_token(tokenizer: PreTrainedTokenizerBase) -> str:
+    return tokenizer.mask_token or TextEncoder.mask_token

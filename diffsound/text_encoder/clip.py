@@ -36,6 +36,8 @@ class CLIPTextEncoder(TextEncoder):
         ValueError: if there are no weights, or if they do not fit `model`.
     """
 
+    mask_token = "mask"  # one word piece; "[MASK]" would be three, and ten labels no longer fit
+
     def __init__(self, model: str | dict[str, int | bool] = "ViT-B-32-quickgelu", path: str | None = None,
                  pretrained: str | None = "openai", trainable: bool = False, attend_padding: bool = False,
                  max_tokens: int = 77, cache_size: int = 8192, pooled: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -25,12 +26,14 @@ class TextEncoder(Checkpointed, LightningModule):
         cache_size: number of captions whose embeddings a frozen encoder keeps; 15 tokens of CLIP are 30 kB.
     """
 
+    mask_token: str = "[MASK]"  # how a missing word is written in a text for this encoder
+
     def __init__(self, width: int, max_tokens: int, trainable: bool, cache_size: int = 0) -> None:
         super().__init__()
         self.width, self.max_tokens, self.trainable, self.cache_size = width, max_tokens, trainable, cache_size
         self._cache: dict[str, Tensor] = {}
         self._warned = False
-        self.register_load_state_dict_post_hook(lambda module, _: module._cache.clear())
+        self.register_load_state_dict_post_hook(_forget)
 
     def forward(self, texts: list[str]) -> Condition:
         """The texts' token embeddings, padded to the longest of them; those of one text do not depend on the others."""
@@ -39,10 +42,10 @@ class TextEncoder(Checkpointed, LightningModule):
         with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
             return self._encode_cached(texts)
 
-    @property
-    def mask_token(self) -> str:
-        """How a missing word is written in a text for this encoder."""
-        return "[MASK]"
+    @classmethod
+    def read_mask_token(cls, **arguments: Any) -> str:
+        """The `mask_token` that an encoder with these arguments has, read without its weights."""
+        return cls.mask_token
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of one text, however long, with its end token: at least one, also for an empty text."""
@@ -109,3 +112,8 @@ class TextEncoder(Checkpointed, LightningModule):
         embeddings = pad_sequence(rows, batch_first=True)
         mask = torch.arange(embeddings.shape[1]) < lengths
         return Condition(embeddings, mask).to(self._place)
+
+
+def _forget(encoder: TextEncoder, _: object) -> None:
+    """Embeddings of earlier weights. A function, since a lambda cannot be sent to another process."""
+    encoder._cache.clear()

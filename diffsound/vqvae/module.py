@@ -193,9 +193,6 @@ class VQVAE(Checkpointed, LightningModule):
     def on_test_epoch_end(self) -> None:
         self.on_validation_epoch_end()
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        return {"tokens": self.encode(batch["waveform"])}
-
     def configure_optimizers(self) -> dict[str, Any]:
         return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 

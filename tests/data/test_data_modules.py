@@ -250,25 +250,10 @@ def test_when_nothing_can_be_read_it_says_so(clips, tmp_path):
     assert len((tmp_path / "run" / "unreadable.txt").read_text().splitlines()) == 9
 
 
-def test_prediction_takes_all_readable_clips_in_order_with_what_is_known(clips, tmp_path):
-    break_file(tmp_path / "2.wav", "nan")
-    batches = list(prepared(clips, "predict", num_workers=2).predict_dataloader())
-    merged = {key: [value for batch in batches for value in batch[key]] for key in batches[0]}
-    readable = [0, 1, 3, 4, 5, 6, 7, 8]
-    assert torch.stack(merged["waveform"]).shape == (8, SAMPLES)
-    assert merged["id"] == [f"{i}.wav" for i in readable]
-    assert merged["text"] == [f"{i}a" for i in readable]
-    assert merged["captions"] == [[f"{i}a", f"{i}b"] for i in readable]
-    assert merged["labels"] == [["Dog"]] * 8
-    assert merged["split"] == ["train"] * 6 + ["val"] * 2
-    assert merged["group"] == [f"g{i}" for i in readable]
-    assert "2.wav" in (tmp_path / "run" / "unreadable.txt").read_text()
-
-
 def test_long_clips_give_several_draws_that_broken_neighbours_do_not_move(clips, tmp_path):
     def draws():
-        items = prepared(clips, "predict", crops_per_clip=3).predict_dataloader().dataset
-        return {item["id"]: item["waveform"] for item in items}
+        draws = prepared(clips, crops_per_clip=3).draws()
+        return {item.clip.id: item.waveform for source in draws.sources for item in draws.read(source)}
 
     before = draws()
     assert len(before) == 8 * 3 + 1  # the short clip has nothing to draw from
@@ -276,10 +261,9 @@ def test_long_clips_give_several_draws_that_broken_neighbours_do_not_move(clips,
     crops = [before[f"4.wav#{draw}"] for draw in range(3)]
     assert crops[0][0] == 0
     assert len({float(crop[0]) for crop in crops}) == 3
-    break_file(tmp_path / "2.wav", "missing")
-    after = draws()
-    assert before.keys() - after.keys() == {f"2.wav#{draw}" for draw in range(3)}
-    assert all(np.array_equal(before[key], after[key]) for key in after)
+    part = prepared(clips, crops_per_clip=3).draws()
+    alone = {item.clip.id: item.waveform for item in part.read(part.sources[4])}
+    assert all(np.array_equal(before[key], alone[key]) for key in alone)
 
 
 def test_ids_of_several_manifests_stay_apart(clips, tmp_path):
@@ -287,11 +271,8 @@ def test_ids_of_several_manifests_stay_apart(clips, tmp_path):
         (tmp_path / name).mkdir()
         soundfile.write(tmp_path / name / "x.wav", ramp(1), 8000)
         (tmp_path / name / "manifest.jsonl").write_text('{"audio": "x.wav", "split": "train"}')
-    data = AudioTextDataModule([str(tmp_path / name / "manifest.jsonl") for name in "ab"], MEL, FRAMES, num_workers=0)
-    data.setup("predict")
-    batch, = data.predict_dataloader()
-    assert batch["id"] == ["a/x.wav", "b/x.wav"]
-    assert batch["text"] == ["", ""]
+    draws = AudioTextDataModule([str(tmp_path / name / "manifest.jsonl") for name in "ab"], MEL, FRAMES).draws()
+    assert [draws.read(source)[0].clip.id for source in draws.sources] == ["a/x.wav", "b/x.wav"]
 
 
 def test_peak_scales_each_clip_and_leaves_silence(clips, tmp_path):
@@ -357,6 +338,40 @@ def test_tokens_too_are_fixed_by_seed_and_epoch(store):
     assert texts(epoch(first, 2)) == texts(epoch(second, 2))
     seen = {text for number in range(12) for text in texts(epoch(first, number))}
     assert seen == {"", *(f"{i}{c}" for i in range(1, 10) for c in "abc")}
+
+
+def test_a_share_of_the_groups_is_the_same_share_every_time_and_cuts_none(tmp_path):
+    clips = [StoredClip(str(i), [str(i)], [], "val" if i % 10 == 9 else "train", f"g{i // 2}") for i in range(4000)]
+    with TokenStoreWriter(tmp_path / "tokens", "codec", MEL, 2, 3, 256, shard_size=500) as writer:
+        writer.add(np.zeros((4000, 6), int), clips)
+    seen = {share: set(texts(token_data(tmp_path / "tokens", share=share, batch_size=500).train_dataloader()))
+            for share in (0.05, 0.3, 1.0)}
+    for share, some in seen.items():
+        assert len(some) == pytest.approx(3600 * share, rel=0.2)
+    assert seen[0.05] < seen[0.3] < seen[1.0]
+    assert all((str(int(i) ^ 1) in seen[0.3]) for i in seen[0.3] if int(i) % 10 < 8)
+    assert len(texts(token_data(tmp_path / "tokens", share=0.05).val_dataloader())) == 400
+    with pytest.raises(ValueError, match="share 1e-09 leaves none of the training clips"):
+        token_data(tmp_path / "tokens", share=1e-9).train_dataloader()
+    with pytest.raises(ValueError, match="tokens.init_args.share is 0"):
+        token_data(tmp_path / "tokens", share=0)
+
+
+def test_a_batch_is_its_items(store):
+    dataset = token_data(store).train_dataloader().dataset
+    keys = [(2, 3), (0, 9), (2, 0)]
+    batch, items = dataset.__getitems__(keys), [dataset[key] for key in keys]
+    assert batch["text"] == [item["text"] for item in items]
+    assert batch["tokens"].tolist() == [item["tokens"].tolist() for item in items]
+
+
+def test_a_damaged_store_is_refused_before_training(store, tmp_path):
+    path = store / "tokens-00001.npy"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="the checksum differs for tokens-00001.npy"):
+        trainer(tmp_path, max_steps=1).fit(Recorder(), datamodule=TokenDataModule(str(store)))
 
 
 def test_a_store_without_validation_rows_or_none_at_all(store, tmp_path):

@@ -31,21 +31,6 @@ def test_an_item_is_the_scene_of_its_index():
     assert json.loads(json.dumps(item["timeline"]))[0] == asdict(scene.events[0])
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_predict_serves_train_then_val_then_test_in_order(num_workers):
-    data = module(num_workers)
-    batches = list(data.predict_dataloader())
-    expected = [data.train[i] for i in range(10)] + [data.val[i] for i in range(5)] + [data.test[i] for i in range(3)]
-    assert [name for batch in batches for name in batch["id"]] == [item["id"] for item in expected]
-    assert [split for batch in batches for split in batch["split"]] == ["train"] * 10 + ["val"] * 5 + ["test"] * 3
-    assert torch.equal(torch.cat([batch["waveform"] for batch in batches]),
-                       torch.stack([item["waveform"] for item in expected]))
-    assert batches[0]["waveform"].shape == (4, 160 * 256)
-    for key in ("text", "id", "captions", "labels", "split", "group", "timeline", "structure", "combination"):
-        assert isinstance(batches[0][key], list)
-        assert len(batches[0][key]) == 4
-
-
 def test_train_val_and_test_share_no_scene():
     data = module()
     train = {waveform.numpy().tobytes() for batch in data.train_dataloader() for waveform in batch["waveform"]}

@@ -43,6 +43,16 @@ def test_tokens_are_those_of_its_tokenizer(folder):
     assert ids.tolist() == [[2, 5, 6, 8, 9, 3]]
 
 
+def test_the_mask_is_the_tokenizers_own_and_needs_no_weights(tmp_path):
+    from transformers import BertTokenizerFast
+
+    (tmp_path / "vocab.txt").write_text("\n".join(word.replace("[MASK]", "<mask>") for word in WORDS))
+    BertTokenizerFast(str(tmp_path / "vocab.txt"), mask_token="<mask>").save_pretrained(tmp_path)
+    assert BERTTextEncoder.read_mask_token(path=str(tmp_path), max_tokens=9) == "<mask>"
+    with pytest.raises(ValueError, match="no BERT at text_encoder.init_args.path = .*nowhere"):
+        BERTTextEncoder.read_mask_token(path=str(tmp_path / "nowhere"))
+
+
 def test_the_order_of_words_matters(folder):
     a, b = BERTTextEncoder(str(folder), max_tokens=32)(["dog then bell", "bell then dog"]).embeddings
     assert (a[0] - b[0]).abs().max() > 1e-4

@@ -54,6 +54,13 @@ def test_token_ids_are_the_published_ones(golden, tiny):
     assert attended.all()
 
 
+def test_the_mask_is_one_word_piece_and_needs_no_weights(encoder):
+    assert CLIPTextEncoder.read_mask_token(path="absent") == encoder.mask_token == "mask"
+    assert len(encoder.tokenize(encoder.mask_token)) == 3  # with start and end
+    dog = encoder.tokenize("dog")[1]
+    assert encoder.tokenize("mask dog mask")[2] == dog
+
+
 @pytest.mark.golden
 def test_features_are_the_published_ones(golden, tmp_path):
     tensors, settings = golden("m_text")

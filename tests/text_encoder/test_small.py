@@ -36,6 +36,11 @@ def test_every_ascii_text_has_pieces(tokenizer, text):
     assert "[UNK]" not in tokenizer.encode(text).tokens
 
 
+def test_the_mask_is_one_piece_and_needs_no_weights(tokenizer):
+    assert SmallTextEncoder.read_mask_token() == "[MASK]"
+    assert tokenizer.encode("[MASK] dog").tokens == ["[MASK]", "dog"]
+
+
 def test_pieces_spell_the_text(tokenizer):
     pieces = tokenizer.encode("An Unheardofword, [MASK] twice!").tokens
     assert "".join(piece.removeprefix("##") for piece in pieces) == "anunheardofword,[MASK]twice!"
