@@ -75,6 +75,10 @@ def main(args: list[str] | None = None) -> int:
         if isinstance(error, OSError) or _rank() == 0:  # a mistake in what was given is the same in all processes
             print(f"diffsound: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if _rank() == 0 or "by peer" not in str(error):
+            raise
+        return 1  # process 0 has closed the connection, and says why
     return 0
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from diffsound.data.loading import batches_done
-
 
 class SeededSteps(Callback):
     """Seeds PyTorch before every training batch by (seed_everything, process, batches done).
@@ -19,5 +17,6 @@ class SeededSteps(Callback):
     """
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        key = [int(os.environ.get("PL_GLOBAL_SEED", "0")), trainer.global_rank, batches_done(trainer)]
+        done = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # through all resumptions
+        key = [int(os.environ.get("PL_GLOBAL_SEED", "0")), trainer.global_rank, done]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))

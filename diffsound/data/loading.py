@@ -26,11 +26,6 @@ def item_rng(seed: int, epoch: int, index: int) -> random.Random:
     return random.Random(seed << 80 | epoch << 48 | index)
 
 
-def batches_done(trainer: Trainer) -> int:
-    """Training batches since the very start of a run, through all its resumptions."""
-    return trainer.fit_loop.epoch_loop.batch_progress.total.processed
-
-
 class EpochSampler(DistributedSampler):
     """An endless list of (epoch, index), shuffled anew in every epoch, so that an item may draw from both.
 
@@ -55,8 +50,8 @@ class EpochSampler(DistributedSampler):
                  phases: Phases | None = None) -> None:
         world = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         super().__init__(dataset, *world, shuffle=True, seed=seed)
-        self.rows = rows_of_process(batch_size, trainer)
-        self.batch_size, self.trainer = batch_size, trainer
+        rows_of_process(batch_size, trainer)  # refuses what cannot be shared
+        self.trainer = trainer
         self.step_size = batch_size * (trainer.accumulate_grad_batches if trainer else 1)  # items
         everything = np.arange(len(dataset))
         phases = [(0, None)] if phases is None else phases
