@@ -9,7 +9,7 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict train-text-encoder train-tagger train-captioner evaluate ablation bench
+        train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ train-autoregressive: $(READY)  ## the baseline decoder
 
 predict: $(READY)  ## 6. a clip for every prompt
 	$(BIN)/diffsound predict $(call STAGE,predict)
+
+generate-many: $(READY)  ## a clip of every line of a long list of prompts, in archives
+	$(BIN)/diffsound generate-many $(call STAGE,generate_many)
 
 train-text-encoder: $(READY)  ## (optional) the small text encoder by itself
 	$(BIN)/diffsound fit $(call STAGE,text_encoder)
