@@ -12,6 +12,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
+os.environ.setdefault("RAY_worker_niceness", "0")  # else tests that run beside those of Ray starve its workers
+
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
 
