@@ -40,9 +40,9 @@ def test_verify_finds_a_changed_bit(store, capsys):
 
 
 def test_bench_measures_a_store_of_its_own_and_leaves_nothing(tmp_path, capfd):
-    assert main(["store", "bench", "--rows", "3000", "--columns", "2", "--workers", "1", "--folder", str(tmp_path)]) == 0
+    sizes = ["--rows", "3000", "--columns", "2", "--workers", "1"]
+    assert main(["store", "bench", *sizes, "--folder", str(tmp_path)]) == 0
     told = capfd.readouterr().out
     assert "3000 rows of 10 tokens" in told
-    assert "3000 random rows a second" not in told  # rates, not counts
     assert told.count("shuffled items a second") == 4
     assert list(tmp_path.iterdir()) == []
