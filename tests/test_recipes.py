@@ -47,6 +47,18 @@ def test_the_longer_training_of_scenes_with_every_stage(stage, capsys):
     assert "num_train: 60000" in told
 
 
+@pytest.mark.parametrize("stage", ["vqvae", "tokenize", "pretrain", "diffusion", "predict"])
+@pytest.mark.parametrize("recipe", ["audioset", "audiocaps"])
+def test_the_published_recipes_at_a_size_for_a_laptop(recipe, stage, capsys):
+    told = parse(capsys, ROOT / f"recipes/{recipe}.yaml", stage, "--config", str(ROOT / "configs/laptop.yaml"))
+    settings = yaml.safe_load(told)
+    assert (settings["frames"], settings["max_columns"], settings["name"]) == (336, 21, recipe)
+    if stage in ("pretrain", "diffusion"):
+        assert settings["model"]["init_args"]["text_encoder"]["class_path"].endswith("SmallTextEncoder")
+    if stage == "predict":
+        assert settings["model"]["init_args"]["vocoder"]["class_path"].endswith("GriffinLim")
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_size_preset_means_the_same_over_every_recipe(preset, capsys):
     stage, part = ("vqvae", "encoder") if preset.parent.name == "vqvae" else ("diffusion", "denoiser")
