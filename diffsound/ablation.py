@@ -35,7 +35,7 @@ from diffsound.scenes import Structure
 from diffsound.token_decoder import TokenDecoder
 from diffsound.token_sampler import TokenSampler
 from diffsound.vqvae import VQVAE
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 MATRICES = {"mask+uniform": "MaskUniform", "mask": "Mask", "uniform": "Uniform"}
 AUTOREGRESSIVE = "autoregressive"

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -19,13 +20,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 Worker = Callable[[list[Any], Path, torch.device], None]  # sources of a block, the file to write, where to compute
 
@@ -37,7 +38,8 @@ class Bulk:
     Args:
         folder: of the result; set by the stage.
         engine: this process, all cores of this machine, or a Ray cluster (the extra `scale`).
-        workers: processes of "cores" (default: one a core) or actors of "ray" (default: as many as there is room for).
+        workers: processes of "cores" (default: one a core, or one a GPU) or actors of "ray" (default: as many as there
+            is room for).
         block_size: clips a block: what a killed worker loses at most.
         address: of the Ray cluster, such as ray://HEAD:10001 or auto; by default one is started on this machine.
         gpus_per_worker: share of a GPU that Ray gives to an actor.
@@ -71,12 +73,14 @@ class Blocks:
         folder: of the block files and of `plan.json`; other files in it are not touched.
         suffix: of a block's file.
         sources: the list of clips; picklable one by one.
-        plan: all that the result depends on, as plain data. Blocks that were made by another plan are made anew.
+        plan: all that the result depends on, as plain data.
+        keep: blocks that were made by another plan are the user's: refuse to run. Otherwise they are made anew.
     """
 
     def __init__(self, verb: str, folder: Path, suffix: str, sources: Sequence[Any], plan: dict[str, Any],
-                 bulk: Bulk) -> None:
+                 bulk: Bulk, keep: bool = False) -> None:
         self.verb, self.folder, self.suffix, self.sources, self.bulk = verb, folder, suffix, sources, bulk
+        self.keep = keep
         self.plan = plan | {"clips": len(sources), "block_size": bulk.block_size}
 
     def __len__(self) -> int:
@@ -123,26 +127,18 @@ class Blocks:
     def _begin(self) -> None:
         plan, text = self.folder / "plan.json", json.dumps(self.plan, indent=1, sort_keys=True)
         if not plan.is_file() or plan.read_text(encoding="utf-8") != text:
-            old = list(self.folder.glob("block-*")) if self.folder.is_dir() else []
+            old = list(self.folder.glob(f"block-[0-9]*{self.suffix}")) if self.folder.is_dir() else []
+            if old and self.keep:
+                raise ValueError(f"{self.folder} holds {len(old)} blocks that were made from other clips or settings "
+                                 f"({plan.name}): choose another bulk.folder, or delete that one")
             if old:
                 print(f"{self.verb}: {len(old)} blocks in {self.folder} were made from other clips or settings, "
                       "and are made anew")
             for path in old:
                 path.unlink()
-            self.folder.mkdir(parents=True, exist_ok=True)
             write_text(plan, text)
-        for partial in self.folder.glob(".block-*"):  # of workers that were killed
+        for partial in self.folder.glob(f".block-[0-9]*{self.suffix}.*.part"):  # of workers that were killed
             partial.unlink()
-
-
-def whole_file(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` a temporary file that then becomes `path`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _device(name: str) -> torch.device:
@@ -169,8 +165,15 @@ _place: torch.device
 def _start(worker: Worker, device: str) -> None:
     global _worker, _place
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _worker, _place = worker, _device(device)
+
+
+def _end_with_parent() -> None:
+    """Of a parent that was killed, nobody else would tell a worker."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _work(part: list[Any], path: Path) -> None:
@@ -178,12 +181,13 @@ def _work(part: list[Any], path: Path) -> None:
 
 
 def _on_all_cores(blocks: Blocks, todo: list[int], worker: Worker) -> Iterator[int]:
-    left, workers = list(todo), min(len(todo), blocks.bulk.workers or os.cpu_count() or 1)
+    gpus = torch.cuda.device_count() if blocks.bulk.device != "cpu" else 0
+    workers = min(len(todo), blocks.bulk.workers or gpus or os.cpu_count() or 1)
     if workers <= 1:  # another process would only have to start first
         yield from _in_this_process(blocks, todo, worker)
         return
+    left, deaths = list(todo), 0
     while left:
-        before = len(left)
         pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (worker, blocks.bulk.device))
         try:
             queue, running = iter(list(left)), {}
@@ -196,12 +200,14 @@ def _on_all_cores(blocks: Blocks, todo: list[int], worker: Worker) -> Iterator[i
                     number = running.pop(future)
                     future.result()
                     left.remove(number)
+                    deaths = 0
                     yield number
         except BrokenProcessPool as error:
-            if len(left) == before:
+            deaths += 1
+            if deaths == 2:
                 raise ValueError(f"{blocks.verb}: a worker process died, and another at the same blocks: out of "
                                  "memory? Try bulk.workers 1, or a smaller bulk.block_size") from error
-            print(f"{blocks.verb}: a worker process died; its block is done again")
+            print(f"{blocks.verb}: a worker process died; what it did not finish is done again")
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -72,8 +72,8 @@ def main(args: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("DIFFSOUND_DEBUG"):
             raise
-        if isinstance(error, OSError) or _rank() == 0:  # a mistake in what was given is the same in all processes
-            print(f"diffsound: error: {' '.join(str(error).split())}", file=sys.stderr)
+        process = f" (process {rank})" if (rank := _rank()) else ""
+        print(f"diffsound{process}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except RuntimeError as error:
         if _rank() == 0 or "by peer" not in str(error):

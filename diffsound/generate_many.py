@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 
-from diffsound.blocks import Blocks, Bulk, whole_file
+from diffsound.blocks import Blocks, Bulk
 from diffsound.callbacks.clip_writer import clip_name
 from diffsound.data import manifest
 from diffsound.data.audio import encode
 from diffsound.data.prompts import PromptDataModule
 from diffsound.text_to_sound import Clip, TextToSound
+from diffsound.whole_file import whole_file
 
 
 def generate_many(model: TextToSound, prompts: PromptDataModule, bulk: Bulk) -> None:
@@ -31,8 +32,10 @@ def generate_many(model: TextToSound, prompts: PromptDataModule, bulk: Bulk) -> 
     compute. Sidecars lack the seconds it took, so that every engine writes the same files.
 
     Raises:
-        ValueError: if a prompt is longer than the model reads.
+        ValueError: if a prompt is longer than the model reads, or the folder holds clips of other prompts or settings.
     """
+    if bulk.append:
+        raise ValueError("bulk.append is for tokenize: for more clips, choose another bulk.folder")
     prompts.setup("predict")
     items, digits = prompts.items, len(str(len(prompts.items) - 1))
     model.check_texts([text for item in items for text in (item["text"], item.get("negative")) if text is not None])
@@ -40,10 +43,9 @@ def generate_many(model: TextToSound, prompts: PromptDataModule, bulk: Bulk) -> 
     asked = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     plan = {"parts": model.fingerprints, "sampler": model.sampler.spec, "columns": model.columns, "prompts": asked,
             "batch_size": prompts.batch_size}
-    blocks = Blocks("generate", folder, ".tar", items, plan, bulk)
+    blocks = Blocks("generate", folder, ".tar", items, plan, bulk, keep=True)
     blocks.run(Generator(model, prompts.batch_size, digits))
-    clips = [manifest.Clip(path / f"{clip_name(item['index'], item['text'], digits)}.flac", [item["text"]],
-                           split="train")
+    clips = [manifest.Clip(path / f"{clip_name(item['index'], item['text'], digits)}.flac", [item["text"]])
              for number, path in enumerate(blocks.paths()) for item in blocks.part(number)]
     manifest.write(folder / "manifest.jsonl", clips)
     print(f"{len(items)} clips are in {folder}/, listed in manifest.jsonl")

@@ -13,7 +13,7 @@ from diffsound.checkpoint import load_module
 from diffsound.data import TokenDataModule
 from diffsound.recipe import fit_once
 from diffsound.token_decoder import TokenDecoder
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 COLUMNS = ("bound", *SCENES, "distance")
 NOTES = """\

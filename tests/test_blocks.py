@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffsound.blocks import Blocks, Bulk, whole_file
+from diffsound.blocks import Blocks, Bulk
+from diffsound.whole_file import whole_file
 
 ENGINES = ["process", "cores", "ray"]
 
@@ -100,6 +102,42 @@ def dies(sources, path, device):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_one_death_before_the_first_block_is_done_ends_nothing(tmp_path, marks):
+    work = blocks(tmp_path, "cores", count=8)
+    work.run(Squares(marks, victim=0))
+    assert (marks / "killed").exists()
+    assert result(work) == [number**2 for number in range(8)]
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, marks):
+    script = ("import sys, pathlib\nsys.path.insert(0, sys.argv[1])\nfrom test_blocks import *\n"
+              "if __name__ == '__main__': blocks(pathlib.Path(sys.argv[2]), 'cores', count=400).run(writes_its_id)\n")
+    (tmp_path / "main.py").write_text(script)
+    parent = subprocess.Popen([sys.executable, tmp_path / "main.py", Path(__file__).parent, tmp_path])
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("blocks/block-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    workers = {int(path.read_text()) for path in tmp_path.glob("blocks/block-*")}
+    assert workers
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+
+
+def writes_its_id(sources, path, device):
+    time.sleep(0.05)
+    whole_file(path, lambda partial: partial.write_text(str(os.getpid())))
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+
+
 def test_workers_that_die_again_and_again_end_it_in_words(tmp_path):
     with pytest.raises(ValueError, match="square: a worker process died, and another at the same blocks"):
         blocks(tmp_path, "cores").run(dies)
@@ -130,6 +168,19 @@ def test_blocks_of_other_clips_or_settings_are_made_anew(tmp_path, marks, capsys
     assert "were made from other clips or settings" in capsys.readouterr().out
     assert result(work) == [number**2 for number in range(change.get("count", 23))]
     assert len(list(work.folder.glob("block-*"))) == len(work)
+
+
+def test_blocks_that_are_the_users_are_never_deleted(tmp_path, marks):
+    first = blocks(tmp_path)
+    first.run(Squares(marks))
+    (first.folder / "block-party.json").write_text("mine")
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+    kept = Blocks("square", first.folder, ".json", range(24), {"of": "numbers"}, first.bulk, keep=True)
+    with pytest.raises(ValueError, match="holds 6 blocks that were made from other clips .* another bulk.folder"):
+        kept.run(Squares(marks))
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    blocks(tmp_path, count=24).run(Squares(marks))
+    assert (first.folder / "block-party.json").read_text() == "mine"
 
 
 def test_an_error_in_a_worker_ends_the_run_and_is_named(tmp_path, engine):

@@ -12,7 +12,7 @@ import torch
 from tiny_system import tiny_system
 
 from diffsound.blocks import Bulk
-from diffsound.data import PromptDataModule, manifest
+from diffsound.data import AudioTextDataModule, PromptDataModule, manifest
 from diffsound.generate_many import Generator, generate_many
 from diffsound.mel import MelSettings
 
@@ -74,6 +74,24 @@ def test_a_stopped_run_goes_on(model, prompts, tmp_path, monkeypatch):
         run(model, prompts(), tmp_path / "many")
     assert run(model, prompts(), tmp_path / "many") == expected
     assert made == [0, 3, 3, 6]
+
+
+def test_clips_of_other_prompts_are_kept(model, prompts, tmp_path):
+    before = run(model, prompts(), tmp_path / "many")
+    with pytest.raises(ValueError, match="holds 3 blocks that were made from other clips or settings"):
+        run(model, prompts(seed=1), tmp_path / "many")
+    with pytest.raises(ValueError, match="bulk.append is for tokenize"):
+        run(model, prompts(), tmp_path / "many", append=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "many").iterdir()} == before
+
+
+def test_a_recipe_can_train_on_them(model, prompts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(model, prompts(), tmp_path / "many")
+    data = AudioTextDataModule("many/manifest.jsonl", MelSettings(), 64, batch_size=2, num_workers=0)
+    data.setup("fit")
+    texts = [text for batch in [*data.train_dataloader(), *data.val_dataloader()] for text in batch["text"]]
+    assert set(texts) == set(TEXTS)
 
 
 def test_a_prompt_that_is_too_long_is_named_before_anything_is_made(model, prompts, tmp_path):

@@ -55,6 +55,8 @@ def test_the_published_recipes_at_a_size_for_a_laptop(recipe, stage, capsys):
     assert (settings["frames"], settings["max_columns"], settings["name"]) == (336, 21, recipe)
     if stage in ("pretrain", "diffusion"):
         assert settings["model"]["init_args"]["text_encoder"]["class_path"].endswith("SmallTextEncoder")
+        rate = settings["train"]["pretrain" if stage == "pretrain" else "diffusion"]["learning_rate"]
+        assert settings["model"]["init_args"]["learning_rate"] == rate
     if stage == "predict":
         assert settings["model"]["init_args"]["vocoder"]["class_path"].endswith("GriffinLim")
 

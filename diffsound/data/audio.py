@@ -64,12 +64,6 @@ def duration(path: str | os.PathLike) -> float:
         return file.frames / file.samplerate
 
 
-def decoded_duration(path: str | os.PathLike) -> float:
-    """Like `duration`, after decoding the whole file: what passes here, `load` can read."""
-    waveform, rate = _decode(Path(path))
-    return len(waveform) / rate
-
-
 def fit_length(waveform: np.ndarray, num_samples: int, rng: np.random.Generator | None = None) -> np.ndarray:
     """`waveform` (N,) as (num_samples,): zeros appended, or a crop.
 

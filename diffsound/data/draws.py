@@ -59,12 +59,17 @@ class ClipSources(Sequence):
         return len(self.clips)
 
     def __getitem__(self, i: int) -> Source:
-        clip = self.clips[i]
+        clip = _anywhere(self.clips[i])
         if self.mixing is None or clip.split != "train":
             return Source(i, clip)
         draws = [np.random.default_rng((self.seed, i, 0, draw)) for draw in range(self.mixing.per_clip)]
-        return Source(i, clip, [[self.clips[j] for j in self.mixing.partners(i, self.candidates, rng, self.labels)]
-                                for rng in draws])
+        partners = [self.mixing.partners(i, self.candidates, rng, self.labels) for rng in draws]
+        return Source(i, clip, [[_anywhere(self.clips[j]) for j in of_draw] for of_draw in partners])
+
+
+def _anywhere(clip: Clip) -> Clip:
+    """With a path that means the same in a process that was started in another folder."""
+    return replace(clip, audio=Path(os.path.abspath(clip.audio)))
 
 
 class ClipReader:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffsound.whole_file import whole_file
+
 _VAL_FRACTION = 0.1  # of the groups, where a manifest names no splits
 
 
@@ -71,14 +73,15 @@ def write(path: str | os.PathLike, clips: Sequence[Clip]) -> None:
     if not clips:
         raise ValueError(f"no clips to write to {path}")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for clip in clips:
-            row = {"audio": os.path.relpath(clip.audio, path.parent).replace(os.sep, "/"), "captions": clip.captions,
-                   "labels": clip.labels, "split": clip.split, "group": clip.group}
-            file.write(json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False) + "\n")
-    partial.replace(path)
+
+    def write_lines(partial: Path) -> None:
+        with partial.open("w", encoding="utf-8") as file:
+            for clip in clips:
+                row = {"audio": os.path.relpath(clip.audio, path.parent).replace(os.sep, "/"),
+                       "captions": clip.captions, "labels": clip.labels, "split": clip.split, "group": clip.group}
+                file.write(json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False) + "\n")
+
+    whole_file(path, write_lines)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -106,8 +106,11 @@ class AudioTextDataModule(LightningDataModule):
         manifests share: unique, and the same on every machine."""
         clips = self._listed()
         root = os.path.commonpath([os.path.abspath(path.parent) for path in self.manifests])
-        names = hashlib.sha256("\n".join(os.path.relpath(clip.audio, root) for clip in clips).encode()).hexdigest()
-        identity = {"names": names, "window": asdict(self.window), "seed": self.seed,
+        digest = hashlib.sha256()
+        for clip in clips:
+            digest.update(repr((os.path.relpath(clip.audio, root), clip.captions, clip.labels, clip.split, clip.group)
+                               ).encode())
+        identity = {"manifest": digest.hexdigest(), "window": asdict(self.window), "seed": self.seed,
                     "crops_per_clip": self.crops_per_clip, "mixing": self.mixing and vars(self.mixing)}
         return Draws(ClipSources(clips, self.seed, self.mixing),
                      ClipReader(self.window, self.seed, root, self.crops_per_clip, self.mixing), identity)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffsound.blocks import Blocks, Bulk, whole_file
+from diffsound.blocks import Blocks, Bulk
 from diffsound.data.audio import UnreadableAudio
 from diffsound.data.draws import Draws, Item
 from diffsound.data.token_store import StoredClip, TokenStore, TokenStoreWriter
 from diffsound.data.unreadable import UnreadableReport
 from diffsound.vqvae import VQVAE
+from diffsound.whole_file import whole_file, write_text
 
 
 def tokenize(codec: VQVAE, draws: Draws, batch_size: int, bulk: Bulk, report: UnreadableReport) -> None:
@@ -39,18 +40,25 @@ def tokenize(codec: VQVAE, draws: Draws, batch_size: int, bulk: Bulk, report: Un
     if bulk.append and folder.exists() and (known := TokenStore(folder).codec_fingerprint) != codec.fingerprint:
         raise ValueError(f"cannot append to {folder}: its codec is {known}, that of the new tokens is "
                          f"{codec.fingerprint}")  # now, not when the work is done
+    for path in blocks.paths():
+        if path.is_file() and _read_block(path)[2]:  # what could not be read before may be there now
+            path.unlink()
     blocks.run(Tokenizer(codec, draws.read, batch_size))
-    unreadable = [UnreadableAudio(line) for path in blocks.paths() for line in _read_block(path)[2]]
-    report.add(unreadable)
+    report.add([UnreadableAudio(line) for path in blocks.paths() for line in _read_block(path)[2]])
     full = ((tokens, clips) for tokens, clips, _ in map(_read_block, blocks.paths()) if clips)
     first = next(full, None)
     if first is None:
         raise ValueError(f"none of the {len(draws.sources)} clips can be read, see {report.path}: is the audio "
                          "where the manifest says?")
-    with TokenStoreWriter(folder, codec.fingerprint, codec.mel, codec.rows, first[0].shape[1] // codec.rows,
-                          codec.codebook_size, overwrite=not bulk.append, append=bulk.append) as writer:
-        for tokens, clips in chain([first], full):
-            writer.add(tokens, clips)
+    grown = blocks.folder / "rows-before"  # of a store that is added to: it must not grow twice
+    before = len(TokenStore(folder)) if bulk.append and folder.exists() else 0
+    if bulk.append and not grown.is_file():
+        write_text(grown, str(before))
+    if not bulk.append or before == int(grown.read_text(encoding="utf-8")):
+        with TokenStoreWriter(folder, codec.fingerprint, codec.mel, codec.rows, first[0].shape[1] // codec.rows,
+                              codec.codebook_size, overwrite=not bulk.append, append=bulk.append) as writer:
+            for tokens, clips in chain([first], full):
+                writer.add(tokens, clips)
     blocks.remove()
 
 

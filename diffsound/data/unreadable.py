@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diffsound.data.audio import UnreadableAudio, duration
 
+_AT_ONCE = 10_000  # files; for millions, what is waiting would fill the memory
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +49,13 @@ def durations(paths: Sequence[Path], report: UnreadableReport) -> list[float | N
         except UnreadableAudio as error:
             return error
 
+    seconds: list[float | None] = []
+    errors: list[UnreadableAudio] = []
     with ThreadPoolExecutor() as pool:  # opening waits for the disk
-        results = list(pool.map(attempt, paths))
-    report.add([result for result in results if isinstance(result, UnreadableAudio)])
-    return [None if isinstance(result, UnreadableAudio) else result for result in results]
+        for start in range(0, len(paths), _AT_ONCE):
+            for result in pool.map(attempt, paths[start:start + _AT_ONCE]):
+                broken = isinstance(result, UnreadableAudio)
+                seconds.append(None if broken else result)
+                errors += [result] if broken else []
+    report.add(errors)
+    return seconds

@@ -16,7 +16,7 @@ from diffsound.evaluation.scores_file import FORMAT, ROWS
 from diffsound.evaluation.tagger import EventTagger
 from diffsound.evaluation.timeline_picture import save_timelines
 from diffsound.scenes import Event, Structure
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 EXAMPLES = 6  # of the worst and of the best clips
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from diffsound.data.audio import SUFFIXES, load, sample_rate_of, save
 from diffsound.listening_test.loudness import Loudness, common_level, leveled
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 FORMAT = 1
 QUESTIONS = ("mos", "relevance", "pairwise")  # overall quality, fit to the text, which of two fits better

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from tiny_system import tiny_codec
 
-from diffsound.blocks import Bulk
+from diffsound.blocks import Blocks, Bulk
 from diffsound.data import AudioTextDataModule, Mixing
 from diffsound.data.token_store import TokenStore
 from diffsound.data.tokenize import Tokenizer, tokenize
@@ -75,7 +75,6 @@ def test_rows_are_the_clips_in_order_as_the_codec_encodes_them(run, clips, codec
     assert [line.split(": ")[0].rsplit("/", 1)[-1] for line in unreadable] == ["5.wav", "8.wav"]
     store.verify()
     audio = data(clips)
-    audio.setup("fit")
     for i, name in enumerate(["0.wav", "1.wav", "2.wav"]):
         item = next(item for item in audio.draws().read(audio.draws().sources[i]) if item.clip.id == name)
         assert torch.equal(codec.encode(torch.from_numpy(item.waveform)[None])[0],
@@ -120,7 +119,7 @@ def test_a_stopped_run_goes_on_and_leaves_no_half_store(run, tmp_path, monkeypat
         run()
     assert not (tmp_path / "out" / "tokens").exists()
     run()
-    assert encoded == [0, 4, "stopped", 8, 12]
+    assert encoded == [0, 4, "stopped", 4, 8, 12]  # 4: what could not be read in it is tried again
     assert contents(tmp_path / "out" / "tokens") == contents(tmp_path / "out" / "whole")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tokens", "whole"]
 
@@ -152,6 +151,70 @@ def test_when_nothing_can_be_read_it_says_so(run, clips, tmp_path):
         run()
     assert not (tmp_path / "out" / "tokens").exists()
     assert len((tmp_path / "unreadable.txt").read_text().splitlines()) == CLIPS
+
+
+def stopped_at(number: int, monkeypatch):
+    """The block with source `number` is interrupted until the patch is undone."""
+
+    def stop(self, sources, path, device, work=Tokenizer.__call__):
+        if number in [source.number for source in sources]:
+            raise KeyboardInterrupt
+        work(self, sources, path, device)
+
+    monkeypatch.setattr(Tokenizer, "__call__", stop)
+
+
+def test_a_manifest_that_changed_meanwhile_is_not_mixed_with_the_old_one(run, clips, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopped_at(9, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    rows = [json.loads(line) | {"captions": ["new"], "split": "val"} for line in clips.read_text().splitlines()]
+    clips.write_text("\n".join(map(json.dumps, rows)))
+    store, _ = run()
+    assert {tuple(store.captions(i)) for i in range(len(store))} == {("new",)}
+    assert store.splits() == {"val": 11}
+
+
+def test_what_could_not_be_read_is_tried_again(run, clips, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopped_at(9, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    (tmp_path / "5.wav").write_bytes((tmp_path / "4.wav").read_bytes())
+    store, unreadable = run()
+    assert "5.wav" in [store.clip(i).id for i in range(len(store))]
+    assert len(unreadable) == 1
+
+
+def test_audio_that_was_not_there_at_all_is_found_when_it_is(run, tmp_path):
+    kept = {path: path.read_bytes() for path in tmp_path.glob("*.wav")}
+    for path in kept:
+        path.unlink()
+    with pytest.raises(ValueError, match="none of the 13 clips can be read"):
+        run()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert len(run()[0]) == 11
+
+
+def test_an_append_that_was_stopped_at_its_very_end_is_not_done_twice(run, monkeypatch):
+    run()
+    with monkeypatch.context() as patch:
+        patch.setattr(Blocks, "remove", lambda self: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            run(append=True)
+    assert len(run(append=True)[0]) == 22
+    assert len(run(append=True)[0]) == 33
+
+
+def test_workers_need_not_be_where_the_manifest_was_named_from(clips, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draws = data("manifest.jsonl").draws()
+    sources = [draws.sources[i] for i in range(3)]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [draws.read(source)[0].clip.id for source in sources] == ["0.wav", "1.wav", "2.wav"]
 
 
 def test_scenes_come_train_then_val_then_test(run):
