@@ -21,7 +21,16 @@ from diffsound.diffusion import (
     RemaskingSampler,
     StridedSampler,
 )
-from diffsound.inside import attention_maps, film, look, save_attention, save_confidence, save_decided, word_attention
+from diffsound.inside import (
+    attention_maps,
+    command,
+    film,
+    look,
+    save_attention,
+    save_confidence,
+    save_decided,
+    word_attention,
+)
 from diffsound.inside.page import write_page
 from diffsound.inside.pictures import evenly
 from diffsound.inside.words import words_of
@@ -309,6 +318,21 @@ def test_everything_a_page_links_to_is_there(positions, tmp_path):
     assert links == written - {"index.html"}  # no link leaves the folder, and nothing is left unseen
     assert {"confidence.png", "decided.png", "attention.png", "film.gif", "frames/02.png", "sounds/02.wav"} <= links
     assert "<script" not in page
+
+
+def test_the_command_writes_it_all(seen, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "build_part", lambda recipe, name: seen[0])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: tiny")
+    arguments = ["--recipe", str(recipe), "--text", TEXT, "--seed", "3", "--out", str(tmp_path / "out")]
+    with pytest.raises(ValueError, match="frames is 12, expected 1 to 4"):  # 3 steps
+        command.main(arguments)
+    command.main([*arguments, "--frames", "2", "--sounds", "1", "--runs", "elsewhere"])
+    page = tmp_path / "out" / "index.html"
+    assert str(page) in capsys.readouterr().out
+    assert "Seed 3. 3 steps of StridedSampler" in page.read_text()
+    for name in ("confidence.png", "decided.png", "attention.png", "film.gif", "frames/01.png", "sounds/01.wav"):
+        assert (tmp_path / "out" / name).is_file()
 
 
 def test_the_page_in_a_browser_on_a_phone(seen, browser, tmp_path):  # noqa: F811

@@ -26,6 +26,8 @@ def save_confidence(path: Path, trace: Trace, steps: int = 4) -> None:
     steps; dots are tokens that are still masked."""
     from matplotlib.figure import Figure  # without pyplot, which would keep every figure and look for a display
 
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
     calls = evenly(len(trace.t), steps)
     figure = Figure(figsize=(11, 1.9 * len(calls) + 0.6), layout="constrained")
     axes = figure.subplots(len(calls), 2, sharex=True, sharey=True, squeeze=False)
@@ -102,8 +104,6 @@ def on_grid(axis: Axes) -> dict[str, Any]:
 
 def evenly(length: int, count: int) -> list[int]:
     """At most `count` of 0..length-1, the first and the last among them; the last alone if `count` is 1."""
-    if count < 1:
-        raise ValueError(f"{count} asked for, expected at least 1")
     count = min(count, length)
     return [round(i * (length - 1) / (count - 1)) for i in range(count)] if count > 1 else [length - 1]
 
