@@ -60,12 +60,24 @@ class Attention(nn.Module):
             (B, N, width).
         """
         context = x if context is None else context
-        q, k, v = (layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-                   for layer, y in [(self.query, x), (self.key, context), (self.value, context)])
+        q, k, v = self._heads(self.query, x), self._heads(self.key, context), self._heads(self.value, context)
         if cache is not None:
             k, v = cache.append(k, v)
         y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """What `forward` multiplies the values by: (B, heads, N, S), each row a distribution over the S positions.
+
+        The fused kernel of `forward` never holds them; this is for looking at them. Arguments as `forward`.
+        """
+        q, k = self._heads(self.query, x), self._heads(self.key, x if context is None else context)
+        scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
+    def _heads(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """(B, N, in) -> (B, heads, N, width / heads)."""
+        return layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):

@@ -26,6 +26,7 @@ other verbs:
   demo             train the whole chain on procedural scenes and make a page of clips
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
   evaluate         score what a system makes: events, order, number; distances; captions; a page with all of it
+  inside           how one sentence becomes a sound: confidence, attention to its words, a film, on one page
   bench            how long sampling, training, codec and vocoder take on this machine
   listening-test   a blind listening test on one page, and what its results say
   import-original  turn the published checkpoints of the original Diffsound into a bundle
@@ -38,7 +39,8 @@ RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many
 OTHER_VERBS = {  # whose module has a main(args)
     "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
     "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
-    "evaluate": "diffsound.evaluation.evaluate", "bench": "diffsound.bench",
+    "evaluate": "diffsound.evaluation.evaluate", "inside": "diffsound.inside.command",
+    "bench": "diffsound.bench",
     "listening-test": "diffsound.listening_test.command",
     "import-original": "diffsound.original.import_cli",
 }

@@ -12,6 +12,7 @@ from diffsound.mel import MelSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = "") -> None:
@@ -23,6 +24,11 @@ def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = ""
     mel_axis(axis, mel, settings)
     if title:
         axis.set_title(title, fontsize=9, wrap=True)
+    save_figure(path, figure)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write `figure` to `path` (PNG), under a temporary name until it is whole."""
     temporary = path.with_name(path.name + ".part")
     figure.savefig(temporary, format="png", dpi=110)
     os.replace(temporary, path)

@@ -106,16 +106,25 @@ class DiscreteDiffusion(TokenDecoder):
     def generate(self, condition: Condition, columns: int, sampler: Sampler, generators: list[torch.Generator],
                  keep: Tensor | None = None, negative: Condition | None = None,
                  begin: tuple[Tensor, int] | None = None,
-                 on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
-        """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`."""
+                 on_step: Callable[[int, Tensor], None] | None = None,
+                 on_logits: Callable[[Tensor, Tensor, Tensor], None] | None = None) -> Tensor:
+        """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`.
+
+        `on_logits` is called before every step with x_t (B, L), t (B,) and the logits (B, L, K) of x_0 that the
+        sampler goes by, guidance included.
+        """
         network = self._fast(sampler.precision).prepare(
             self.steering(condition, sampler, columns, generators, negative))
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            if not sampler.guided:
-                return network(x_t, t)
-            logits, without = network(x_t.repeat(2, 1), t.repeat(2)).chunk(2)
-            return sampler.steer(logits, without, (1 - t / self.transition.num_timesteps)[:, None, None])
+            if sampler.guided:
+                logits, without = network(x_t.repeat(2, 1), t.repeat(2)).chunk(2)
+                logits = sampler.steer(logits, without, (1 - t / self.transition.num_timesteps)[:, None, None])
+            else:
+                logits = network(x_t, t)
+            if on_logits is not None:
+                on_logits(x_t, t, logits)
+            return logits
 
         return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, begin, on_step)
 
