@@ -8,7 +8,7 @@ from typing import Any
 
 from diffsound.inside.film import Film
 from diffsound.inside.trace import Trace
-from diffsound.write_text import write_text
+from diffsound.whole_file import write_text
 
 STYLE = """:root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}
