@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from diffsound.autoregressive import Autoregressive
 from diffsound.checkpoint import fingerprint, rebuild
 from diffsound.diffusion import DiscreteDiffusion
+from diffsound.pretrained import CARD, DESCRIPTION, WEIGHTS
 from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_encoder.frozen import Frozen
 from diffsound.token_sampler import TokenSampler
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PARTS = {"decoder": DiscreteDiffusion | Autoregressive, "codec": VQVAE, "vocoder": MelGAN | GriffinLim}
-DESCRIPTION, WEIGHTS, CARD = "bundle.yaml", "model.safetensors", "README.md"
 
 
 class Bundle(NamedTuple):
@@ -48,6 +48,13 @@ class Bundle(NamedTuple):
     columns: int
     fingerprints: dict[str, str]
     facts: dict[str, Any]
+
+
+def fingerprints_of(decoder: nn.Module, codec: VQVAE, vocoder: nn.Module) -> dict[str, str]:
+    """Of each part; a vocoder's must be taken before its weight normalisation is folded."""
+    frozen = isinstance(decoder.text_encoder, Frozen)  # its weights are not among the decoder's
+    return {"decoder": fingerprint(decoder), "codec": codec.fingerprint, "vocoder": fingerprint(vocoder),
+            **({"text_encoder": fingerprint(decoder.encoder)} if frozen else {})}
 
 
 def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts: dict[str, Any] | None = None) -> None:
@@ -101,7 +108,7 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
 def read_bundle(folder: str | os.PathLike) -> Bundle:
     """What `write_bundle` wrote, from that folder alone. Classes are looked up in the table of `diffsound.checkpoint`.
 
-    Whether the weights are those that were written tells their fingerprint, which `TextToSound.from_bundle` compares.
+    Whether the weights are those that were written tells their fingerprint: `TextToSound.from_pretrained` compares it.
 
     Raises:
         FileNotFoundError: if a file is missing.

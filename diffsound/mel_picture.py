@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = "") -> None:
     """Write `mel` (n_mels, frames) in [0, 1] to `path` (PNG), under a temporary name until it is whole."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(mel_png(mel, settings, title))
+    os.replace(temporary, path)
+
+
+def mel_png(mel: np.ndarray, settings: MelSettings, title: str = "") -> bytes:
+    """The picture of `mel` (n_mels, frames) in [0, 1], as PNG."""
     from matplotlib.figure import Figure  # without pyplot, which would keep every figure and look for a display
 
     figure = Figure(figsize=(6, 2.6), layout="constrained")
@@ -23,9 +31,9 @@ def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = ""
     mel_axis(axis, mel, settings)
     if title:
         axis.set_title(title, fontsize=9, wrap=True)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
 
 
 def mel_axis(axis: Axes, mel: np.ndarray, settings: MelSettings) -> None:

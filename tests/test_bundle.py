@@ -45,7 +45,7 @@ def test_a_system_comes_back_from_its_folder_alone(tmp_path, trainable, vocoder)
     network = None if vocoder == "griffin-lim" else MelGAN(MEL, Generator(channels=2, residual_layers=1), mel_weight=1)
     model = build(trainable, network)
     write_bundle(model, tmp_path / "b", "# card\n", {"origin": "a test"})
-    again = TextToSound.from_bundle(str(tmp_path / "b"))
+    again = TextToSound.from_pretrained(str(tmp_path / "b"))
     for clip, other in zip(model(["rain"], [3]), again(["rain"], [3]), strict=True):
         assert torch.equal(clip.tokens, other.tokens)
         torch.testing.assert_close(clip.waveform, other.waveform, atol=1e-5, rtol=1e-4)
@@ -58,11 +58,11 @@ def test_a_system_comes_back_from_its_folder_alone(tmp_path, trainable, vocoder)
 
 
 def test_sampler_and_length_can_be_others(folder):
-    model = TextToSound.from_bundle(str(folder), StridedSampler(2), columns=2)
+    model = TextToSound.from_pretrained(str(folder), sampler=StridedSampler(2), columns=2)
     assert (model.sampler.num_steps, model.columns) == (2, 2)
     assert model(["rain"], [0])[0].tokens.shape == (10,)
     with pytest.raises(ValueError, match="columns is 5, this decoder makes 1 to 4"):
-        TextToSound.from_bundle(str(folder), columns=5)
+        TextToSound.from_pretrained(str(folder), columns=5)
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(folder, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_frozen_text_encoder_has_a_fingerprint_too(tmp_path):
     weights["text_encoder.tower.ln_final.bias"][3] += 1e-3
     save_file(weights, tmp_path / "b" / "model.safetensors")
     with pytest.raises(ValueError, match="the text_encoder in the bundle .* is not the one that was written"):
-        TextToSound.from_bundle(str(tmp_path / "b"))
+        TextToSound.from_pretrained(str(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("trainable", [True, False])
@@ -99,7 +99,7 @@ def test_clip_from_a_file_becomes_part_of_the_bundle(tmp_path, trainable):
     write_bundle(model, tmp_path / "b", "")
     (tmp_path / "clip.safetensors").unlink()
     assert str(tmp_path) not in (tmp_path / "b" / "bundle.yaml").read_text()
-    again = TextToSound.from_bundle(str(tmp_path / "b"))
+    again = TextToSound.from_pretrained(str(tmp_path / "b"))
     assert torch.equal(again(["rain"], [3])[0].tokens, model(["rain"], [3])[0].tokens)
     write_bundle(again, tmp_path / "c", "")  # which changes nothing any more
     assert (tmp_path / "c" / "bundle.yaml").read_text() == (tmp_path / "b" / "bundle.yaml").read_text()
@@ -175,7 +175,7 @@ def edited(folder, edit):
 def test_a_description_that_does_not_fit(folder, edit, message):
     edited(folder, edit)
     with pytest.raises(ValueError, match=message) as refused:
-        TextToSound.from_bundle(str(folder))
+        TextToSound.from_pretrained(str(folder))
     assert str(folder) in str(refused.value)
 
 
@@ -201,7 +201,7 @@ def test_damaged_files(folder):
     changed["decoder.denoiser.head.bias"] += 1
     save_file(changed, folder / "model.safetensors")
     with pytest.raises(ValueError, match="the decoder in the bundle .* is not the one that was written"):
-        TextToSound.from_bundle(str(folder))
+        TextToSound.from_pretrained(str(folder))
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])
     with pytest.raises(ValueError, match="does not fit together"):
         read_bundle(folder)

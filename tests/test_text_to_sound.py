@@ -89,7 +89,7 @@ def test_a_negative_prompt_changes_the_clip_and_is_noted(model):
     assert torch.equal(both[1].tokens, other.tokens)
 
 
-@pytest.mark.parametrize(("seeds", "negatives", "message"), [([1], None, "2 texts and 1 seeds"),
+@pytest.mark.parametrize(("seeds", "negatives", "message"), [([1], None, "2 clips and 1 seeds"),
                                                              ([1, 2], ["wind"], "2 texts and 1 negatives")])
 def test_every_text_has_its_seed(model, seeds, negatives, message):
     with pytest.raises(ValueError, match=message):
