@@ -77,8 +77,7 @@ def loudness_gain(waveform: Tensor, sample_rate: int, lufs: float) -> float:
     """
     from torchaudio.functional import loudness
 
-    if not -70 <= lufs <= 0:
-        raise ValueError(f"loudness is {lufs}, expected LUFS from -70 to 0, such as -23")
+    check_lufs(lufs)
     if len(waveform) < BLOCK * sample_rate:
         raise ValueError(f"loudness {lufs} was asked for, but a sound of {len(waveform) / sample_rate:.2f} s is too "
                          f"short to be measured: make at least {BLOCK} s, or leave loudness out")
@@ -87,3 +86,9 @@ def loudness_gain(waveform: Tensor, sample_rate: int, lufs: float) -> float:
     if not math.isfinite(level):
         return 0.0
     return min(lufs - level, PEAK_DB - 20 * math.log10(float(waveform.abs().max())))
+
+
+def check_lufs(lufs: float) -> None:
+    """Raise ValueError unless a sound can be as loud as that."""
+    if not -70 <= lufs <= 0:
+        raise ValueError(f"loudness is {lufs}, expected LUFS from -70 to 0, such as -23")

@@ -21,14 +21,14 @@ FORMAT = 2
 SHAPE = {  # as `check` of diffsound.checked_json reads it
     "format": int, "text": str, "negative": (str, None), "seed": int,
     "sampler": {"class_path": str, "init_args": {"*": (int, float, str, bool, list, None)}},
-    "bundle": ({"name": str, "revision": (str, None)}, None), "parts": {"decoder": str, "codec": str, "vocoder": str,
-                                                                          "*": str},
+    "bundle": ({"name": str, "revision": (str, None)}, None),
+    "parts": {"decoder": str, "codec": str, "vocoder": str, "text_encoder?": str},
     "grid": {"rows": int, "columns": int}, "tokens": [int], "sample_rate": int, "sha256": str,
     "loudness": ({"lufs": NUMBER, "gain_db": NUMBER}, None),
     "device": str, "hardware": str, "threads": int, "precision": str,
     "versions": {"diffsound": str, "torch": str, "python": str}, "seconds?": {"*": NUMBER},
 }
-LARGEST_FILE, LONGEST_TEXT, MOST_TOKENS, MOST_STEPS = 2**22, 10_000, 2**17, 10_000
+LARGEST_FILE, LONGEST_TEXT, MOST_TOKENS, MOST_STEPS, MOST_THREADS = 2**22, 10_000, 2**17, 10_000, 256
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,2})?")
 
 
@@ -69,7 +69,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
          f"rows and columns of {len(tokens)} tokens, at most {MOST_TOKENS}"),
         ("tokens", "outside", not tokens or 0 <= min(tokens) <= max(tokens) < 2**16, "numbers from 0 to 65535"),
         ("device", sidecar["device"], _DEVICE.fullmatch(sidecar["device"]), "cpu, mps, cuda or cuda:0"),
-        ("threads", sidecar["threads"], 1 <= sidecar["threads"] <= 1024, "1 to 1024"),
+        ("threads", sidecar["threads"], 1 <= sidecar["threads"] <= MOST_THREADS, f"1 to {MOST_THREADS}"),
         ("numbers", numbers, all(math.isfinite(value) for value in numbers), "finite loudness and seconds"),
     ):
         if not fits:
