@@ -70,7 +70,7 @@ def _from_hub(name: str, revision: str | None) -> Found:
     except LocalEntryNotFoundError as error:
         raise ValueError(f"{told} is neither a folder nor in the cache of this machine, and the hub cannot be reached: "
                          "connect once, or copy its folder here and give that as the name") from error
-    except OSError as error:  # what else the hub answers, the network, the disk
+    except Exception as error:  # what else the hub answers, the network, the disk: by each library's own classes
         raise ValueError(f"{told} is no folder, and cannot be had from the hub ({str(error).splitlines()[0]}): check "
                          "the name; for a private one log in with hf auth login") from error
     return Found(folder, name, folder.name)

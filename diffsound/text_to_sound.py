@@ -215,8 +215,7 @@ class TextToSound(LightningModule):
                     sidecar | {"sha256": samples_hash(waveform), "seconds": seconds})
 
     def check_texts(self, texts: Sequence[str], negatives: Sequence[str] = ()) -> None:
-        """Raise ValueError, naming the text, if one is longer than the text encoder reads, or is empty and no negative.
-        """
+        """Raise ValueError if one is longer than the text encoder reads (it is named), or one of `texts` is empty."""
         encoder = self.decoder.encoder
         for text in (*texts, *negatives):
             if not isinstance(text, str):

@@ -140,12 +140,12 @@ def test_of_the_hub_only_the_bundles_files_are_asked_for(folder, monkeypatch):
 @pytest.mark.parametrize(("error", "message"), [
     (errors.RepositoryNotFoundError, "cannot be had from the hub .*check the name"),
     (errors.GatedRepoError, "agree on its page"), (errors.RevisionNotFoundError, "has no revision 'v9' on the hub"),
-    (OSError, "cannot be had from the hub"),
+    (OSError, "cannot be had from the hub"), (RuntimeError, "cannot be had from the hub"),
 ])
 def test_what_the_hub_answers_is_one_line(monkeypatch, error, message):
     class Answer(error):
         def __init__(self):
-            OSError.__init__(self, "404: not found\n\nmore of it")
+            Exception.__init__(self, "404: not found\n\nmore of it")
 
     def download(*args, **options):
         raise Answer
