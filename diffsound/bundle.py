@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from diffsound.autoregressive import Autoregressive
 from diffsound.checkpoint import fingerprint, rebuild
 from diffsound.diffusion import DiscreteDiffusion
+from diffsound.pretrained import CARD, DESCRIPTION, WEIGHTS
 from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_encoder.frozen import Frozen
 from diffsound.token_sampler import TokenSampler
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PARTS = {"decoder": DiscreteDiffusion | Autoregressive, "codec": VQVAE, "vocoder": MelGAN | GriffinLim}
-DESCRIPTION, WEIGHTS, CARD = "bundle.yaml", "model.safetensors", "README.md"
 
 
 class Bundle(NamedTuple):
@@ -50,7 +50,15 @@ class Bundle(NamedTuple):
     facts: dict[str, Any]
 
 
-def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts: dict[str, Any] | None = None) -> None:
+def fingerprints_of(decoder: nn.Module, codec: VQVAE, vocoder: nn.Module) -> dict[str, str]:
+    """Of each part; a vocoder's must be taken before its weight normalisation is folded."""
+    frozen = isinstance(decoder.text_encoder, Frozen)  # its weights are not among the decoder's
+    return {"decoder": fingerprint(decoder), "codec": codec.fingerprint, "vocoder": fingerprint(vocoder),
+            **({"text_encoder": fingerprint(decoder.encoder)} if frozen else {})}
+
+
+def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts: dict[str, Any] | None = None,
+                 half: bool = False) -> None:
     """Write `model`, with its sampler and clip length, to a folder that must not exist yet.
 
     The folder appears when it is whole: it is written under a temporary name beside its place. It needs no other file:
@@ -60,6 +68,8 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
         model: built from its parts; a vocoder whose weights are folded cannot be written, nor can BERT.
         card: the text of its README.md.
         facts: where it comes from, as plain data.
+        half: store weights as float16. They are read back as float32, with fingerprints of their own: the decoder then
+            is of tokens of the rounded codec.
     Raises:
         FileExistsError: if there is something at `folder`.
         ValueError: if the model cannot be written.
@@ -79,15 +89,19 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
     if any(name.startswith("vocoder.") and name.endswith("weight_g") for name in tensors) != hasattr(
             model.vocoder, "generator"):
         raise ValueError("the vocoder's weight normalisation is folded: write the bundle before it is used")
+    if half:
+        tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
+    description = {"format": FORMAT, "facts": (facts or {}) | ({"half": True} if half else {}),
+                   "columns": model.columns, "sampler": model.sampler.spec, "parts": parts}
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     new = [parent for parent in folder.parents if not parent.exists()]  # the nearest first
     try:
         partial.mkdir(parents=True)
         save_file(tensors, partial / WEIGHTS)
-        description = {"format": FORMAT, "facts": facts or {}, "columns": model.columns,
-                       "sampler": model.sampler.spec, "parts": parts}
-        (partial / DESCRIPTION).write_text(yaml.dump(description, Dumper=_Dumper, sort_keys=False, width=120),
-                                           encoding="utf-8")
+        _write_description(partial, description)
+        shutil.copymode(partial / DESCRIPTION, partial / WEIGHTS)  # which safetensors writes for its owner alone
+        if half:
+            _sign_again(partial, description)
         (partial / CARD).write_text(card, encoding="utf-8")
         partial.rename(folder)
     except BaseException:  # Ctrl-C too leaves nothing behind
@@ -101,7 +115,7 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
 def read_bundle(folder: str | os.PathLike) -> Bundle:
     """What `write_bundle` wrote, from that folder alone. Classes are looked up in the table of `diffsound.checkpoint`.
 
-    Whether the weights are those that were written tells their fingerprint, which `TextToSound.from_bundle` compares.
+    Whether the weights are those that were written tells their fingerprint: `TextToSound.from_pretrained` compares it.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -143,6 +157,29 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
                   fingerprints={name: part["fingerprint"] for name, part in description["parts"].items()
                                 if "fingerprint" in part},
                   facts=description["facts"])
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    if (half := tensor.half()).isinf().any() and not tensor.isinf().any():
+        raise ValueError(f"{name} has numbers of up to {float(tensor.abs().max()):.3g}, float16 only of up to 65504: "
+                         "write the bundle without half")
+    return half
+
+
+def _write_description(folder: Path, description: dict[str, Any]) -> None:
+    (folder / DESCRIPTION).write_text(yaml.dump(description, Dumper=_Dumper, sort_keys=False, width=120),
+                                      encoding="utf-8")
+
+
+def _sign_again(folder: Path, description: dict[str, Any]) -> None:
+    """Put into `description` the fingerprints of what is read back from `folder`, and write it there."""
+    bundle = read_bundle(folder)
+    for name, found in fingerprints_of(bundle.decoder, bundle.codec, bundle.vocoder).items():
+        description["parts"][name]["fingerprint"] = found
+    description["parts"]["decoder"]["facts"]["codec"] = bundle.codec.fingerprint
+    _write_description(folder, description)
 
 
 def _self_contained(model: TextToSound) -> tuple[dict[str, dict], dict[str, str]]:

@@ -14,7 +14,8 @@ def read_json(path: Path, expected: Any, version: int) -> Any:
 
     Args:
         expected: types, in the shape of the content. In a mapping a key with "?" may be absent and "*" stands for every
-            key; [x] is a list of x; a tuple lists types of which one must fit, None for null; `object` is anything.
+            key; [x] is a list of x; a tuple lists types of which one must fit, None for null, or is (shape, None);
+            `object` is anything.
     Raises:
         FileNotFoundError: if it is not there.
         ValueError: if it is not JSON, is of another format, or does not have that shape; the message names the place.
@@ -23,7 +24,7 @@ def read_json(path: Path, expected: Any, version: int) -> Any:
         raise FileNotFoundError(f"there is no {path}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON that can be read ({error})") from error
     if isinstance(content, dict) and content.get("format", version) != version:
         raise ValueError(f"{path} has format {content['format']!r}, expected {version}: another version wrote it")
@@ -33,7 +34,10 @@ def read_json(path: Path, expected: Any, version: int) -> Any:
 
 def check(value: Any, expected: Any, where: str) -> None:
     """Raise ValueError at the first place where `value` is not as `expected` (see `read_json`)."""
-    if isinstance(expected, dict):
+    if isinstance(expected, tuple) and isinstance(expected[0], dict):
+        if value is not None:
+            check(value, expected[0], where)
+    elif isinstance(expected, dict):
         _check_type(value, dict, where)
         for key, inner in expected.items():
             if key == "*":

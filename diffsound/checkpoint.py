@@ -90,11 +90,12 @@ class Rebuildable:
         return obj
 
 
-def rebuild(spec: dict[str, Any]) -> Any:
+def rebuild(spec: dict[str, Any], kind: type = object) -> Any:
     """The object that `spec` describes, with new weights.
 
     Raises:
-        ValueError: if `spec` names a class that is not a known `Rebuildable`, or an argument that it does not take.
+        ValueError: if `spec` names a class that is not a known `Rebuildable`, or no `kind`, or an argument that it does
+            not take; nothing is built then.
     """
     name = spec["class_path"]
     if name not in _CLASSES:
@@ -104,6 +105,8 @@ def rebuild(spec: dict[str, Any]) -> Any:
         raise ValueError(f"the checkpoint needs the class {name}, which is not known here: "
                          "import the module that defines it first, or install the version that wrote the checkpoint")
     cls = _CLASSES[name]
+    if not issubclass(cls, kind):
+        raise ValueError(f"expected a {kind.__name__}, found {name}")
     arguments = {key: _rebuild_value(value) for key, value in spec["init_args"].items()}
     if unknown := arguments.keys() - _signature(cls).parameters.keys():
         raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "

@@ -11,6 +11,10 @@ usage: diffsound VERB [options]
 
 Text to sound by discrete diffusion over mel-spectrogram tokens.
 
+verbs that take a trained system (diffsound generate "rain on a roof"):
+  generate   make sounds of sentences
+  replay     make the clip of a sidecar again, and say whether it is the same
+
 verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
   fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger, captioner
   validate   score a trained stage on the validation split (--ckpt_path FILE)
@@ -29,6 +33,8 @@ other verbs:
   inside           how one sentence becomes a sound: confidence, attention to its words, a film, on one page
   bench            how long sampling, training, codec and vocoder take on this machine
   listening-test   a blind listening test on one page, and what its results say
+  bundle           pack the trained system of a recipe into a folder that generate loads
+  completion       print what bash, zsh or fish need to complete this command
   import-original  turn the published checkpoints of the original Diffsound into a bundle
 
 diffsound VERB --help shows the options of a verb; diffsound fit --config ... --print_config the resolved recipe;
@@ -37,6 +43,8 @@ DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many")
 OTHER_VERBS = {  # whose module has a main(args)
+    "generate": "diffsound.generate", "replay": "diffsound.replay", "bundle": "diffsound.bundle_cli",
+    "completion": "diffsound.completion",
     "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
     "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "inside": "diffsound.inside.command",
@@ -58,7 +66,7 @@ def main(args: list[str] | None = None) -> int:
 
         print(version("diffsound"))
         return 0
-    if verb not in (*RECIPE_VERBS, *OTHER_VERBS):
+    if verb not in verbs():
         print(f"diffsound: there is no verb {verb!r}; diffsound --help lists them", file=sys.stderr)
         return 2
     try:
@@ -82,6 +90,11 @@ def main(args: list[str] | None = None) -> int:
             raise
         return 1  # process 0 has closed the connection, and says why
     return 0
+
+
+def verbs() -> tuple[str, ...]:
+    """All of them."""
+    return (*RECIPE_VERBS, *OTHER_VERBS)
 
 
 def _rank() -> int:

@@ -18,10 +18,11 @@ import torch
 
 from diffsound.blocks import Blocks, Bulk
 from diffsound.callbacks.clip_writer import clip_name
+from diffsound.clip import Clip
 from diffsound.data import manifest
 from diffsound.data.audio import encode
 from diffsound.data.prompts import PromptDataModule
-from diffsound.text_to_sound import Clip, TextToSound
+from diffsound.text_to_sound import TextToSound
 from diffsound.whole_file import whole_file
 
 
@@ -38,7 +39,7 @@ def generate_many(model: TextToSound, prompts: PromptDataModule, bulk: Bulk) -> 
         raise ValueError("bulk.append is for tokenize: for more clips, choose another bulk.folder")
     prompts.setup("predict")
     items, digits = prompts.items, len(str(len(prompts.items) - 1))
-    model.check_texts([text for item in items for text in (item["text"], item.get("negative")) if text is not None])
+    model.check_texts([item["text"] for item in items], [item["negative"] for item in items if "negative" in item])
     folder = Path(bulk.folder)
     asked = hashlib.sha256(json.dumps(items).encode()).hexdigest()
     plan = {"parts": model.fingerprints, "sampler": model.sampler.spec, "columns": model.columns, "prompts": asked,
@@ -74,7 +75,7 @@ class Generator:
 
 def _add(archive: tarfile.TarFile, name: str, clip: Clip) -> None:
     sidecar = {key: value for key, value in clip.sidecar.items() if key != "seconds"}
-    for suffix, data in [(".flac", encode(clip.waveform.numpy(), clip.mel_settings.sample_rate, ".flac")),
+    for suffix, data in [(".flac", encode(clip.waveform.numpy(), clip.sample_rate, ".flac")),
                          (".json", json.dumps(sidecar, indent=1, ensure_ascii=False).encode())]:
         member = tarfile.TarInfo(name + suffix)
         member.size = len(data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffsound.mel import MelSettings
+from diffsound.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = "") -> None:
-    """Write `mel` (n_mels, frames) in [0, 1] to `path` (PNG), under a temporary name until it is whole."""
+    """Write `mel` (n_mels, frames) in [0, 1] to `path` (PNG), whole."""
+    whole_file(path, lambda partial: partial.write_bytes(mel_png(mel, settings, title)))
+
+
+def mel_png(mel: np.ndarray, settings: MelSettings, title: str = "") -> bytes:
+    """The picture of `mel` (n_mels, frames) in [0, 1], as PNG."""
     from matplotlib.figure import Figure  # without pyplot, which would keep every figure and look for a display
 
     figure = Figure(figsize=(6, 2.6), layout="constrained")
@@ -24,14 +30,14 @@ def save_mel(path: Path, mel: np.ndarray, settings: MelSettings, title: str = ""
     mel_axis(axis, mel, settings)
     if title:
         axis.set_title(title, fontsize=9, wrap=True)
-    save_figure(path, figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write `figure` to `path` (PNG), under a temporary name until it is whole."""
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    """Write `figure` to `path` (PNG), whole."""
+    whole_file(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
 
 
 def mel_axis(axis: Axes, mel: np.ndarray, settings: MelSettings) -> None:

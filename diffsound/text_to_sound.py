@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import time
-from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, SupportsIndex
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from diffsound.autoregressive import Autoregressive, AutoregressiveSampler
-from diffsound.bundle import PARTS, read_bundle
-from diffsound.checkpoint import fingerprint, load_module
-from diffsound.diffusion import DiscreteDiffusion, Sampler
-from diffsound.mel import MelSettings
-from diffsound.text_encoder.frozen import Frozen
+from diffsound.autoregressive import AutoregressiveSampler
+from diffsound.bundle import PARTS, fingerprints_of, read_bundle
+from diffsound.checkpoint import load_module
+from diffsound.clip import Clip
+from diffsound.data.prompts import clip_seed
+from diffsound.diffusion import Sampler
+from diffsound.pretrained import find
+from diffsound.sidecar import FORMAT, machine, samples_hash
 from diffsound.token_decoder import TokenDecoder
 from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
-
-SIDECAR_FORMAT = 1
-
-
-@dataclass
-class Clip:
-    """One generated sound. `sidecar` is plain data, enough to make the same clip again."""
-
-    waveform: Tensor  # (N,) in [-1, 1]
-    mel: Tensor  # (n_mels, frames) in [0, 1]
-    mel_settings: MelSettings  # its sample_rate is the waveform's
-    tokens: Tensor  # (rows * columns,)
-    sidecar: dict[str, Any]
+from diffsound.vqvae.networks import CELL
 
 
 class TextToSound(LightningModule):
     """Joins a token decoder (which brings its text encoder), a codec and a vocoder.
+
+    Several threads may call one model at once.
 
     Args:
         decoder: trained `DiscreteDiffusion` or `Autoregressive`.
@@ -47,6 +41,8 @@ class TextToSound(LightningModule):
     Raises:
         ValueError: if the parts do not belong together.
     """
+
+    bundle: dict[str, str | None] | None = None  # name and revision of the one that it is from
 
     def __init__(self, decoder: TokenDecoder, codec: VQVAE, vocoder: nn.Module,
                  sampler: Sampler | AutoregressiveSampler, columns: int) -> None:
@@ -60,26 +56,54 @@ class TextToSound(LightningModule):
                          for name, value in vars(codec.mel).items() if getattr(vocoder.mel, name) != value]
             raise ValueError(f"codec and vocoder were trained on different mels ({'; '.join(different)}): "
                              "train one of them again with the other's mel settings")
-        wanted = {DiscreteDiffusion: Sampler, Autoregressive: AutoregressiveSampler}[type(decoder)]
-        if not isinstance(sampler, wanted):
-            raise ValueError(f"{type(sampler).__name__} cannot draw from {type(decoder).__name__}: name a "
-                             f"{'diffsound.diffusion.StridedSampler' if wanted is Sampler else wanted.__name__} "
-                             "under text_to_sound.init_args.sampler")
-        if isinstance(sampler, Sampler):
-            sampler.check(decoder.transition)
+        decoder.check_sampler(sampler)
         if not 1 <= columns <= decoder.max_columns:
             raise ValueError(f"columns is {columns}, this decoder makes 1 to {decoder.max_columns}")
         self.decoder, self.codec, self.vocoder = decoder, codec, vocoder
         self.sampler, self.columns = sampler, columns
-        self.fingerprints = {"decoder": fingerprint(decoder), "codec": of_codec, "vocoder": fingerprint(vocoder)}
-        if isinstance(decoder.text_encoder, Frozen):  # its weights are not among the decoder's
-            self.fingerprints["text_encoder"] = fingerprint(decoder.encoder)
+        self.fingerprints = fingerprints_of(decoder, codec, vocoder)
+
+    @classmethod
+    def from_pretrained(cls, name: str, revision: str | None = None, device: str = "cpu", precision: str | None = None,
+                        sampler: Sampler | AutoregressiveSampler | None = None, columns: int | None = None
+                        ) -> TextToSound:
+        """The system of a bundle, with the bundle's own sampler and clip length unless given.
+
+        Args:
+            name: of a bundle in the package, a folder, or a hub id "owner/name", which is downloaded once.
+            revision: branch, tag or commit, of a hub id.
+            device: where it computes: cpu, cuda, cuda:1, mps.
+            precision: of the decoder's matrix products: float32, bfloat16, or on CPUs int8; see `Sampler`.
+        Raises:
+            FileNotFoundError: if it lacks a file.
+            ValueError: if there is no such bundle, it is damaged, or an argument does not fit it.
+        """
+        place = checked_device(device)
+        found = find(name, revision)
+        bundle = read_bundle(found.folder)
+        try:
+            model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
+                        bundle.columns if columns is None else columns)
+        except ValueError as error:
+            raise ValueError(f"the bundle {found.folder}: {error}") from error
+        for part, expected in bundle.fingerprints.items():
+            if (have := model.fingerprints.get(part, "missing")) != expected:
+                raise ValueError(f"the {part} in the bundle {found.folder} is not the one that was written ({have}, "
+                                 f"expected {expected}): the files are damaged or mixed")
+        model.bundle = {"name": found.name, "revision": found.revision}
+        if precision is not None:
+            model.sampler = model._changed(model.sampler, "precision", precision, precision=precision)
+        if isinstance(model.vocoder, MelGAN):
+            model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
+        return model.eval().to(place)
 
     @classmethod
     def from_checkpoints(cls, decoder: str, codec: str, vocoder: str | GriffinLim,
-                         sampler: Sampler | AutoregressiveSampler, columns: int) -> TextToSound:
+                         sampler: Sampler | AutoregressiveSampler, columns: int, fold: bool = True) -> TextToSound:
         """The same from checkpoint paths; `vocoder` may also be a `GriffinLim`, which has nothing to load.
 
+        Args:
+            fold: the vocoder's weight normalisation into its weights, which is quicker; false to write a bundle of it.
         Raises:
             FileNotFoundError: if a checkpoint is not there.
             ValueError: if one of them holds another module, or the parts do not belong together.
@@ -90,95 +114,223 @@ class TextToSound(LightningModule):
             if not isinstance(part, PARTS[name]):
                 raise ValueError(f"text_to_sound.init_args.{name}: {path} is a checkpoint of {type(part).__name__}")
         model = cls(**parts, sampler=sampler, columns=columns)
-        if isinstance(model.vocoder, MelGAN):
+        if fold and isinstance(model.vocoder, MelGAN):
             model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
         return model
 
-    @classmethod
-    def from_bundle(cls, path: str, sampler: Sampler | AutoregressiveSampler | None = None,
-                    columns: int | None = None) -> TextToSound:
-        """The system in the bundle folder `path`, with the bundle's own sampler and clip length unless given.
+    @property
+    def column_seconds(self) -> float:
+        """Of sound in a token column."""
+        return CELL * self.codec.mel.hop_length / self.codec.mel.sample_rate
 
-        Raises:
-            FileNotFoundError: if there is no bundle.
-            ValueError: if it is damaged, or the sampler or the columns do not fit.
-        """
-        bundle = read_bundle(path)
-        try:
-            model = cls(bundle.decoder, bundle.codec, bundle.vocoder, sampler or bundle.sampler,
-                        bundle.columns if columns is None else columns)
-        except ValueError as error:
-            raise ValueError(f"the bundle {path}: {error}") from error
-        for name, expected in bundle.fingerprints.items():
-            if (found := model.fingerprints.get(name, "missing")) != expected:
-                raise ValueError(f"the {name} in the bundle {path} is not the one that was written ({found}, expected "
-                                 f"{expected}): the files are damaged or mixed")
-        if isinstance(model.vocoder, MelGAN):
-            model.vocoder.generator.fold_weight_norm()  # after its fingerprint was taken
-        return model
+    def forward(self, texts: str | Sequence[str], seed: int | Sequence[int] = 0,
+                negative: str | Sequence[str] | None = None, *, steps: int | None = None,
+                guidance: float | None = None, duration: float | None = None, num: int = 1,
+                sampler: Sampler | AutoregressiveSampler | None = None,
+                on_step: Callable[[int, int], None] | None = None) -> Clip | list[Clip]:
+        """Sounds of `texts`, all at once; `stream` is for many.
 
-    def forward(self, texts: list[str], seeds: list[int], negatives: list[str] | None = None) -> list[Clip]:
-        """One clip a text. A clip depends on its text and seed alone, not on the others of the batch.
+        A clip depends on its text, its own seed and the settings alone, not on the others beside it: its tokens
+        everywhere, its samples to the last bit on one machine with one number of threads.
 
         Args:
-            texts: B sentences.
-            seeds: B numbers.
-            negatives: B sentences of what should not be heard, for a sampler with guidance.
+            texts: a sentence, or B of them.
+            seed: of one clip its own. Of several a number from which each gets its own, as in `predict`, or a list with
+                one for every clip.
+            negative: what should not be heard, for all or for each text; for a sampler with guidance.
+            steps: how often the network is asked, for samplers that take a number.
+            guidance: how strongly the text steers; 1 is not at all beyond what was trained.
+            duration: seconds, rounded up to whole token columns.
+            num: takes of each text, which then follow one another.
+            sampler: in place of the system's own; `steps` and `guidance` change it.
+            on_step: called after every step with the number of steps done, and of how many.
+        Returns:
+            a clip of one sentence, else a list of them.
         Raises:
-            ValueError: if a text is empty or longer than the text encoder reads, or the sampler does not fit.
+            ValueError: if a text is empty or longer than the text encoder reads, or an option does not fit; the message
+                names it.
         """
-        for name, others in (("seeds", seeds), ("negatives", negatives)):
-            if others is not None and len(others) != len(texts):
-                raise ValueError(f"there are {len(texts)} texts and {len(others)} {name}, expected one for each")
-        for text in texts:
-            if not text.strip():
-                raise ValueError("an empty prompt: write what should be heard")
-        self.check_texts([*texts, *(negatives or [])])
+        if not isinstance(num, int) or num < 1:
+            raise ValueError(f"num is {num!r}, expected a number of takes, at least 1")
+        each = [texts] if isinstance(texts, str) else list(texts)
+        negatives = [negative] * len(each) if negative is None or isinstance(negative, str) else list(negative)
+        if len(negatives) != len(each):
+            raise ValueError(f"there are {len(each)} texts and {len(negatives)} negatives, expected one for each")
+        one = isinstance(texts, str) and num == 1
+        each, negatives = ([item for item in items for _ in range(num)] for items in (each, negatives))
+        seeds = [seed] if one and not isinstance(seed, Sequence) else seed
+        clips = self._clips(each, checked_seeds(seeds, len(each)), None if negative is None else negatives,
+                            self._sampler_of(steps, guidance, sampler), self._columns_of(duration), on_step)
+        return clips[0] if one else clips
+
+    def stream(self, texts: Iterable[str], seed: int = 0, negative: str | None = None, *, batch_size: int = 8,
+               num: int = 1, **options: Any) -> Iterator[Clip]:
+        """Clips of any number of texts, as they are made: of each `num` takes, which follow one another.
+
+        They are those that a call with all of them would give.
+
+        Args:
+            texts: read as far as the next batch needs.
+            batch_size: clips made at once; changes speed and memory, not sound.
+            options: the other ones of a call.
+        Raises:
+            ValueError: as a call; of a text when its batch comes.
+        """
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, expected a number of clips, at least 1")
+        if not isinstance(num, int) or num < 1:
+            raise ValueError(f"num is {num!r}, expected a number of takes, at least 1")
+        if isinstance(texts, str):
+            raise ValueError(f"stream was given the text {texts!r}, expected many of them: call the model for one")
+        checked_seeds([seed], 1)
+        self([], seed, negative, **options)  # a wrong option is told now, not when the first clip is asked for
+
+        def made() -> Iterator[Clip]:
+            takes, index = (text for text in texts for _ in range(num)), 0
+            while batch := list(islice(takes, batch_size)):
+                seeds = [clip_seed(seed, index + i) for i in range(len(batch))]
+                yield from self(batch, seeds, negative, **options)
+                index += len(batch)
+
+        return made()
+
+    def render(self, tokens: Tensor, sidecar: dict[str, Any]) -> Clip:
+        """The clip that `tokens` (rows * columns,) stand for, by codec and vocoder alone.
+
+        One clip at a time: the last bits of a batch of convolutions depend on its size.
+
+        Args:
+            sidecar: what is known of the clip; hash and seconds of its samples are added.
+        Raises:
+            ValueError: if these are no tokens of the codec.
+        """
+        watch = Stopwatch(self.device)
+        with torch.no_grad():
+            mel = self.codec.decode(tokens[None].to(self.device), len(tokens) // self.decoder.rows)
+            watch.lap("mel")
+            waveform = self.vocoder(mel)[0].cpu()
+            watch.lap("waveform")
+        seconds = sidecar.get("seconds", {}) | watch.rounded()
+        return Clip(waveform, mel[0].cpu(), self.codec.mel, tokens.cpu(),
+                    sidecar | {"sha256": samples_hash(waveform), "seconds": seconds})
+
+    def check_texts(self, texts: Sequence[str], negatives: Sequence[str] = ()) -> None:
+        """Raise ValueError if one is longer than the text encoder reads (it is named), or one of `texts` is empty."""
+        encoder = self.decoder.encoder
+        for text in (*texts, *negatives):
+            if not isinstance(text, str):
+                raise ValueError(f"a prompt is {text!r}, expected a sentence")
+            if (length := len(encoder.tokenize(text))) > encoder.max_tokens:
+                raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
+                                 f"{encoder.max_tokens}: shorten it")
+        if not all(text.strip() for text in texts):
+            raise ValueError("an empty prompt: write what should be heard")
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
+        return self(batch["text"], batch["seed"], batch.get("negative"))
+
+    def _clips(self, texts: list[str], seeds: list[int], negatives: list[str] | None,
+               sampler: Sampler | AutoregressiveSampler, columns: int, on_step: Callable[[int, int], None] | None
+               ) -> list[Clip]:
+        if not texts:
+            return []
+        self.check_texts(texts, negatives or ())
+        of = self.decoder.num_steps(sampler, columns)
         watch = Stopwatch(self.device)
         with torch.no_grad():
             condition = self.decoder.condition(texts)
             negative = None if negatives is None else self.decoder.condition(negatives)
             watch.lap("text")
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            tokens = self.decoder.generate(condition, self.columns, self.sampler, generators, negative=negative)
+            told = None if on_step is None else lambda number, x: on_step(number, of)
+            tokens = self.decoder.generate(condition, columns, sampler, generators, negative=negative, on_step=told)
             watch.lap("tokens")
-            mel = self.codec.decode(tokens, self.columns)
-            watch.lap("mel")
-            waveform = self.vocoder(mel)
-            watch.lap("waveform")
-        seconds = {name: round(value / len(texts), 4) for name, value in watch.laps.items()}
-        sidecars = [self._sidecar(text, negative, seed, row, seconds) for text, negative, seed, row
-                    in zip(texts, negatives or [None] * len(texts), seeds, tokens, strict=True)]
-        return [Clip(waveform[i].cpu(), mel[i].cpu(), self.codec.mel, tokens[i].cpu(), sidecars[i])
-                for i in range(len(texts))]
-
-    def check_texts(self, texts: list[str]) -> None:
-        """Raise ValueError, naming the text, if one is longer than the text encoder reads."""
-        encoder = self.decoder.encoder
-        for text in texts:
-            if (length := len(encoder.tokenize(text))) > encoder.max_tokens:
-                raise ValueError(f"the prompt {text[:40] + '...'!r} has {length} word pieces, this system reads "
-                                 f"{encoder.max_tokens}: shorten it")
-
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> list[Clip]:
-        return self(batch["text"], batch["seed"], batch.get("negative"))
-
-    def _sidecar(self, text: str, negative: str | None, seed: int, tokens: Tensor, seconds: dict[str, float]
-                 ) -> dict[str, Any]:
-        return {
-            "format": SIDECAR_FORMAT,
-            "text": text,
-            "negative": negative,
-            "seed": seed,
-            "sampler": self.sampler.spec,
+        common = {
+            "sampler": sampler.spec,
+            "bundle": self.bundle,
             "parts": self.fingerprints,
-            "grid": {"rows": self.decoder.rows, "columns": self.columns},
-            "tokens": tokens.tolist(),
+            "grid": {"rows": self.decoder.rows, "columns": columns},
             "sample_rate": self.codec.mel.sample_rate,
-            "device": str(self.device),
-            "versions": {name: version(name) for name in ("diffsound", "torch")},
-            "seconds": seconds,  # of computing, a clip
+            "precision": getattr(sampler, "precision", "float32"),  # of the decoder's matrix products
+            "loudness": None,
+            **machine(self.device),
+            "seconds": watch.rounded(len(texts)),  # of computing, a clip
         }
+        return [self.render(row, {"format": FORMAT, "text": text, "negative": negative, "seed": seed, **common,
+                                  "tokens": row.tolist()})
+                for text, negative, seed, row in zip(texts, negatives or [None] * len(texts), seeds, tokens,
+                                                     strict=True)]
+
+    def _sampler_of(self, steps: int | None, guidance: float | None,
+                    sampler: Sampler | AutoregressiveSampler | None) -> Sampler | AutoregressiveSampler:
+        """The one of a call with these options."""
+        if sampler is None:
+            sampler = self.sampler
+        else:
+            self.decoder.check_sampler(sampler)
+        if steps is not None:
+            settings = sampler.spec["init_args"]
+            if "num_steps" not in settings:
+                raise ValueError(f"steps is {steps!r}, but {type(sampler).__name__} takes no number of steps: leave it "
+                                 "out, or give another sampler")
+            if not isinstance(steps, int):
+                raise ValueError(f"steps is {steps!r}, expected a whole number")
+            listed = {"steps": None} if "steps" in settings else {}
+            sampler = self._changed(sampler, "steps", steps, num_steps=steps, **listed)
+        if guidance is not None:
+            if not isinstance(guidance, int | float) or not math.isfinite(guidance):
+                raise ValueError(f"guidance is {guidance!r}, expected a number of at least 0 (1 is no guidance)")
+            sampler = self._changed(sampler, "guidance", guidance, guidance_scale=guidance)
+        return sampler
+
+    def _changed(self, sampler: Sampler | AutoregressiveSampler, option: str, value: object, **settings: object
+                 ) -> Sampler | AutoregressiveSampler:
+        """`sampler` with other settings, as `option` asks for."""
+        try:
+            sampler = sampler.changed(**settings)
+            self.decoder.check_sampler(sampler)
+        except ValueError as error:
+            raise ValueError(f"{option} is {value!r}: {error}") from error
+        return sampler
+
+    def _columns_of(self, duration: float | None) -> int:
+        if duration is None:
+            return self.columns
+        longest = self.decoder.max_columns * self.column_seconds
+        if not isinstance(duration, int | float) or not 0 < duration < longest + 1e-6:
+            raise ValueError(f"duration is {duration!r}, expected seconds, more than 0 and at most {longest:.2f}: this "
+                             "system makes no longer clips")
+        return math.ceil(duration / self.column_seconds - 1e-6)
+
+
+def checked_seeds(seed: int | Sequence[int], count: int) -> list[int]:
+    """The clips' own seeds: given, or derived from one number.
+
+    Raises:
+        ValueError: if there is not one for each clip, or one cannot be.
+    """
+    seeds = list(seed) if isinstance(seed, Iterable) else [seed]
+    for value in seeds:
+        if not isinstance(value, SupportsIndex) or not 0 <= operator.index(value) < 2**63:
+            raise ValueError(f"seed is {value!r}, expected a whole number from 0 to 2^63 - 1")
+    seeds = [operator.index(value) for value in seeds]
+    if not isinstance(seed, Iterable):
+        return [clip_seed(*seeds, i) for i in range(count)]
+    if len(seeds) != count:
+        raise ValueError(f"there are {count} clips and {len(seeds)} seeds, expected one for each, or one number")
+    return seeds
+
+
+def checked_device(name: str) -> torch.device:
+    """Raises ValueError if there is no such device here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # by how torch was built
+        raise ValueError(f"device is {name!r}, which this machine or this torch does not have "
+                         f"({str(error).splitlines()[0][:100]}): expected cpu, or with a GPU cuda, cuda:1, mps"
+                         ) from error
+    return device
 
 
 class Stopwatch:
@@ -193,3 +345,7 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
         self.laps[name], self.last = now - self.last, now
+
+    def rounded(self, clips: int = 1) -> dict[str, float]:
+        """Of each lap, for one of so many clips."""
+        return {name: round(value / clips, 4) for name, value in self.laps.items()}

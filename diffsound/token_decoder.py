@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
@@ -103,7 +105,8 @@ class TokenDecoder(Checkpointed, LightningModule):
         return condition.stack(self.null.like(condition) if negative is None else negative)
 
     def generate(self, condition: Condition, columns: int, sampler: TokenSampler, generators: list[torch.Generator],
-                 keep: Tensor | None = None, negative: Condition | None = None) -> Tensor:
+                 keep: Tensor | None = None, negative: Condition | None = None,
+                 on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
         """Tokens (B, rows * columns) for B texts.
 
         Args:
@@ -113,5 +116,14 @@ class TokenDecoder(Checkpointed, LightningModule):
             generators: B CPU generators; all noise of a clip comes from its own.
             keep: (B, rows * columns) tokens that are given; -1 where they are to be made.
             negative: of B texts, what guidance steers away from; by default the learned null condition.
+            on_step: called after every step with the number of steps done and the tokens at that point.
         """
+        raise NotImplementedError
+
+    def num_steps(self, sampler: TokenSampler, columns: int) -> int:
+        """How many steps `generate` takes, at most."""
+        raise NotImplementedError
+
+    def check_sampler(self, sampler: TokenSampler) -> None:
+        """Raise ValueError if `sampler` cannot draw from this decoder."""
         raise NotImplementedError

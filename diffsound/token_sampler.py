@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-from diffsound.checkpoint import Rebuildable
+from diffsound.checkpoint import Rebuildable, rebuild
 from diffsound.draw import truncate
 
 
@@ -45,6 +45,17 @@ class TokenSampler(Rebuildable):
             raise ValueError(f"sampler guidance_trend is {guidance_trend!r}, expected constant, linear or annealed")
         self.temperature, self.top_r, self.top_k = temperature, top_p if top_r is None else top_r, top_k
         self.guidance_scale, self.guidance_trend = guidance_scale, guidance_trend
+
+    def changed(self, **settings: object) -> Self:
+        """The same with other values of some of its arguments.
+
+        Raises:
+            ValueError: if it takes no such argument, or not that value.
+        """
+        own = self.spec["init_args"]
+        for name in settings.keys() - own.keys():
+            raise ValueError(f"{type(self).__name__} has no {name}, expected one of {', '.join(sorted(own))}")
+        return rebuild({**self.spec, "init_args": own | settings})
 
     @property
     def guided(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,7 @@ from diffsound.processes import BatchNoise
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
-from diffsound.token_sampler import check_numbers
+from diffsound.token_sampler import TokenSampler, check_numbers
 
 
 class Autoregressive(TokenDecoder):
@@ -72,8 +73,9 @@ class Autoregressive(TokenDecoder):
     @torch.no_grad()
     def generate(self, condition: Condition, columns: int, sampler: AutoregressiveSampler,
                  generators: list[torch.Generator], keep: Tensor | None = None,
-                 negative: Condition | None = None) -> Tensor:
-        """As `TokenDecoder.generate`."""
+                 negative: Condition | None = None,
+                 on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        """As `TokenDecoder.generate`; a step is a token, `on_step` sees those up to it."""
         conditions = self.steering(condition, sampler, columns, generators, negative)
         length = self.rows * columns
         logits, caches = self.network.start_state(conditions)
@@ -88,8 +90,18 @@ class Autoregressive(TokenDecoder):
             if keep is not None:
                 token = torch.where(keep[:, position] >= 0, keep[:, position], token)
             tokens.append(token)
+            if on_step is not None:
+                on_step(len(tokens), torch.stack(tokens, 1))
             if position + 1 < length:
                 token = token.repeat(2) if sampler.guided else token
                 logits = self.network.next_logits(token, position, caches, conditions)
         check_numbers(broken)
         return torch.stack(tokens, 1)
+
+    def num_steps(self, sampler: AutoregressiveSampler, columns: int) -> int:
+        return self.rows * columns
+
+    def check_sampler(self, sampler: TokenSampler) -> None:
+        if not isinstance(sampler, AutoregressiveSampler):
+            raise ValueError(f"{type(sampler).__name__} cannot draw from {type(self).__name__}: name an "
+                             "AutoregressiveSampler under text_to_sound.init_args.sampler")

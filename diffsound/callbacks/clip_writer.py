@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
-from diffsound.data.audio import save
+from diffsound.clip import Clip
 from diffsound.mel_picture import save_mel
-from diffsound.text_to_sound import Clip
 
 
 class ClipWriter(BasePredictionWriter):
@@ -47,8 +44,5 @@ def clip_name(index: int, text: str, digits: int = 3) -> str:
 
 def write_clip(clip: Clip, stem: Path) -> None:
     """`stem`.wav, .png and .json, each under a temporary name until it is whole."""
-    save(stem.with_name(stem.name + ".wav"), clip.waveform.numpy(), clip.mel_settings.sample_rate)
     save_mel(stem.with_name(stem.name + ".png"), clip.mel.numpy(), clip.mel_settings, clip.sidecar["text"])
-    temporary = stem.with_name(stem.name + ".json.part")
-    temporary.write_text(json.dumps(clip.sidecar, indent=1, ensure_ascii=False))
-    os.replace(temporary, stem.with_name(stem.name + ".json"))
+    clip.save(stem.with_name(stem.name + ".wav"))

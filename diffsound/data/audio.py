@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from diffsound.data import archive
+from diffsound.whole_file import whole_file
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf")  # what a folder may hold
-_WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),
-            ".mp3": ("MP3", "MPEG_LAYER_III")}
+WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),  # what `save` can
+           ".mp3": ("MP3", "MPEG_LAYER_III")}
 _BLOCK = 65536  # libsndfile's Vorbis encoder overflows its stack when it is given minutes in one call
 
 
@@ -87,13 +88,7 @@ def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> Non
     """
     path = Path(path)
     waveform = _checked(waveform, str(path), path.suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        _encode(partial, waveform, sample_rate, path.suffix)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    whole_file(path, lambda partial: _encode(partial, waveform, sample_rate, path.suffix))
 
 
 def encode(waveform: np.ndarray, sample_rate: int, suffix: str) -> bytes:
@@ -105,8 +100,8 @@ def encode(waveform: np.ndarray, sample_rate: int, suffix: str) -> bytes:
 
 def _checked(waveform: np.ndarray, name: str, suffix: str) -> np.ndarray:
     """float32 samples that can be written to `name`."""
-    if suffix.lower() not in _WRITTEN:
-        raise ValueError(f"cannot write {name}: expected a name that ends in {', '.join(_WRITTEN)}")
+    if suffix.lower() not in WRITTEN:
+        raise ValueError(f"cannot write {name}: expected a name that ends in {', '.join(WRITTEN)}")
     waveform = np.asarray(waveform, dtype=np.float32)
     if waveform.ndim != 1 or not np.isfinite(waveform).all():
         raise ValueError(f"cannot write {name}: expected finite samples (N,), found shape {waveform.shape}"
@@ -117,7 +112,7 @@ def _checked(waveform: np.ndarray, name: str, suffix: str) -> np.ndarray:
 def _encode(target: Path | BinaryIO, waveform: np.ndarray, sample_rate: int, suffix: str) -> None:
     import soundfile
 
-    file_format, subtype = _WRITTEN[suffix.lower()]
+    file_format, subtype = WRITTEN[suffix.lower()]
     with soundfile.SoundFile(target, "w", sample_rate, 1, subtype=subtype, format=file_format) as file:
         for start in range(0, len(waveform), _BLOCK):
             file.write(np.clip(waveform[start:start + _BLOCK], -1, 1))

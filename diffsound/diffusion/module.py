@@ -20,6 +20,7 @@ from diffsound.processes import BatchNoise
 from diffsound.text_encoder.condition import Condition
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.token_decoder import TokenDecoder
+from diffsound.token_sampler import TokenSampler
 
 
 class DiscreteDiffusion(TokenDecoder):
@@ -105,10 +106,10 @@ class DiscreteDiffusion(TokenDecoder):
     @torch.no_grad()
     def generate(self, condition: Condition, columns: int, sampler: Sampler, generators: list[torch.Generator],
                  keep: Tensor | None = None, negative: Condition | None = None,
-                 begin: tuple[Tensor, int] | None = None,
                  on_step: Callable[[int, Tensor], None] | None = None,
+                 begin: tuple[Tensor, int] | None = None,
                  on_logits: Callable[[Tensor, Tensor, Tensor], None] | None = None) -> Tensor:
-        """As `TokenDecoder.generate`; `begin` and `on_step` as `Sampler.sample`.
+        """As `TokenDecoder.generate`; `begin` as `Sampler.sample`.
 
         `on_logits` is called before every step with x_t (B, L), t (B,) and the logits (B, L, K) of x_0 that the
         sampler goes by, guidance included.
@@ -128,18 +129,29 @@ class DiscreteDiffusion(TokenDecoder):
 
         return sampler.sample(denoise, self.transition, self.rows * columns, generators, keep, begin, on_step)
 
+    def num_steps(self, sampler: Sampler, columns: int) -> int:
+        return sampler.num_visits(self.transition.num_timesteps, self.rows * columns)
+
+    def check_sampler(self, sampler: TokenSampler) -> None:
+        if not isinstance(sampler, Sampler):
+            raise ValueError(f"{type(sampler).__name__} cannot draw from {type(self).__name__}: name a "
+                             "diffsound.diffusion.StridedSampler under text_to_sound.init_args.sampler")
+        sampler.check(self.transition)
+
     def _fast(self, precision: Precision) -> FastDenoiser:
         """The denoiser laid out for sampling; kept while its weights are frozen and nobody wrote to them.
 
-        (Writing through `parameter.data` leaves no trace: call `requires_grad_(False)` after it.)
+        (Writing through `parameter.data` leaves no trace: call `requires_grad_(False)` after it.) Several threads may
+        ask at once, also for different precisions: each gets the one it asked for.
         """
         parameters = list(self.denoiser.parameters())
         if any(parameter.requires_grad or parameter.is_inference() for parameter in parameters):
             return FastDenoiser(self.denoiser, precision)
         state = precision, [(parameter.data_ptr(), parameter._version) for parameter in parameters]
-        if self._laid_out is None or self._laid_out[0] != state:
-            self._laid_out = state, FastDenoiser(self.denoiser, precision)
-        return self._laid_out[1]
+        laid_out = self._laid_out
+        if laid_out is None or laid_out[0] != state:
+            self._laid_out = laid_out = state, FastDenoiser(self.denoiser, precision)
+        return laid_out[1]
 
     def requires_grad_(self, requires_grad: bool = True) -> DiscreteDiffusion:
         self._laid_out = None

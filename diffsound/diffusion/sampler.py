@@ -56,6 +56,10 @@ class Sampler(TokenSampler):
         for t, s in pairwise(steps):
             yield Visit(*(torch.full((len(x),), step, device=x.device) for step in (t, s)))
 
+    def num_visits(self, num_timesteps: int, length: int) -> int:
+        """How often the network is asked for `length` tokens, at most."""
+        return len(self.steps(num_timesteps))
+
     def draw(self, transition: Transition, p_x_0: Tensor, x: Tensor, visit: Visit, generators: list[torch.Generator]
              ) -> Tensor:
         """x_s (B, L) from p(x_0 | x_t) (B, L, K) and x_t (B, L)."""

@@ -66,6 +66,9 @@ class ConfidenceSampler(UnmaskingSampler):
             raise ValueError(f"sampler choice_temperature is {choice_temperature}, expected at least 0")
         self.num_steps, self.choice_temperature = at_least_one(num_steps), choice_temperature
 
+    def num_visits(self, num_timesteps: int, length: int) -> int:
+        return self.num_steps
+
     def check(self, transition: Transition) -> None:
         super().check(transition)
         if self.start == "prior":
@@ -136,6 +139,9 @@ class FirstHittingSampler(UnmaskingSampler):
 
     def check(self, transition: Transition) -> None:
         only_mask(self, transition)
+
+    def num_visits(self, num_timesteps: int, length: int) -> int:
+        return length
 
     def visits(self, transition: Transition, x: Tensor, begin: int, generators: list[torch.Generator]
                ) -> Iterator[Visit]:

@@ -63,6 +63,13 @@ def score(heard: Sequence[Event], asked: Structure) -> Score:
         unasked=(sum(event.name not in asked.names for event in heard), len(heard)))
 
 
+def fulfilment(one: Score) -> float:
+    """A single number for one clip, 0 to 1: the mean over what was asked for (its sounds, orders, overlaps, counts,
+    attributes), and over nothing else being heard, of the share that is right."""
+    parts = [getattr(one, name) for name in ("precision", "recall", "order", "overlap", "count", "attributes")]
+    return mean(right / of for right, of in parts if of)
+
+
 def is_so(word: str, request: Request, events: Sequence[Event]) -> bool:
     """Whether `events`, all that is heard of a request, are high, fast, ...; False if what tells is not known."""
     axis = next(axis for axis, words in AXES.items() if word in words)

@@ -12,7 +12,6 @@ import yaml
 from rich.progress import track
 
 from diffsound.callbacks.clip_writer import write_clip
-from diffsound.checkpoint import rebuild
 from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.estimate import bootstrap_summary
 from diffsound.evaluation.order import score
@@ -20,6 +19,7 @@ from diffsound.evaluation.scoring import BATCH, REPEATS, listen
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
 from diffsound.text_to_sound import TextToSound
+from diffsound.token_sampler import TokenSampler
 
 SWEPT = ("f1", "order", "count")
 
@@ -48,21 +48,16 @@ def sweep(model: TextToSound, key: str, values: list[Any], subjects: Subjects, c
           ) -> dict[str, Any]:
     """Scores of the first `clips` texts, which are of scenes, for each value of one setting of the sampler."""
     texts, ids, structures = subjects.real.texts[:clips], subjects.real.ids[:clips], subjects.structures[:clips]
-    own, scores = model.sampler, {name: [] for name in SWEPT}
-    try:
-        for value in values:
-            model.sampler = changed_sampler(model, key, value)
-            made = []
-            for first in track(range(0, len(texts), BATCH), f"{key} {value}"):
-                part = slice(first, first + BATCH)
-                made += model(list(texts[part]), [seed_of(name, seed) for name in ids[part]])
-            heard = listen(judge, ClipSet("made", [clip.waveform for clip in made], made[0].mel_settings.sample_rate,
-                                          texts, ids))
-            summary = bootstrap_summary([score(*pair) for pair in zip(heard, structures, strict=True)], REPEATS)
-            for name in SWEPT:
-                scores[name].append(summary[name].value if name in summary else None)
-    finally:
-        model.sampler = own
+    scores = {name: [] for name in SWEPT}
+    for value in values:
+        sampler, made = changed_sampler(model, key, value), []
+        for first in track(range(0, len(texts), BATCH), f"{key} {value}"):
+            part = slice(first, first + BATCH)
+            made += model(texts[part], [seed_of(name, seed) for name in ids[part]], sampler=sampler)
+        heard = listen(judge, ClipSet("made", [clip.waveform for clip in made], made[0].sample_rate, texts, ids))
+        summary = bootstrap_summary([score(*pair) for pair in zip(heard, structures, strict=True)], REPEATS)
+        for name in SWEPT:
+            scores[name].append(summary[name].value if name in summary else None)
     told = [value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
             for value in values]
     return {"over": key, "values": told, "scores": scores}
@@ -81,19 +76,17 @@ def read_sweep(text: str, model: TextToSound | None) -> tuple[str, list[Any]]:
     return key, parsed
 
 
-def changed_sampler(model: TextToSound, key: str, value: Any) -> Any:
+def changed_sampler(model: TextToSound, key: str, value: Any) -> TokenSampler:
     """The model's sampler with another value of one of its settings.
 
     Raises:
         ValueError: if it has no such setting, or not that value.
     """
-    spec = model.sampler.spec
-    if key not in spec["init_args"]:
-        raise ValueError(f"--sweep: {spec['class_path']} has no {key}, expected one of "
-                         f"{', '.join(sorted(spec['init_args']))}")
-    sampler = rebuild({**spec, "init_args": spec["init_args"] | {key: value}})
-    if hasattr(sampler, "check"):
-        sampler.check(model.decoder.transition)
+    try:
+        sampler = model.sampler.changed(**{key: value})
+        model.decoder.check_sampler(sampler)
+    except ValueError as error:
+        raise ValueError(f"--sweep: {error}") from error
     return sampler
 
 

@@ -23,13 +23,13 @@ are the terms of their use.
 
 ```bash
 diffsound predict --config recipes/original.yaml --config configs/stage/predict.yaml \\
-    --text_to_sound.init_args.path {quoted} --prompts.init_args.file my-prompts.txt
+    --text_to_sound.init_args.name {quoted} --prompts.init_args.file my-prompts.txt
 ```
 
 ```python
 from diffsound import TextToSound
 
-clip = TextToSound.from_bundle({folder!r})(["a dog barks"], seeds=[0])[0]
+clip = TextToSound.from_pretrained({folder!r})("a dog barks")
 ```
 
 ## Sizes

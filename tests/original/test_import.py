@@ -75,7 +75,7 @@ def test_the_bundle_gives_the_clips_of_the_same_weights(states, tmp_path, ema, z
     assert main(arguments(files, tmp_path / "bundle", *([] if ema else ["--no-ema"]))) == 0
     told = capsys.readouterr().out
     assert "ModelCheckpoint" not in told
-    imported = TextToSound.from_bundle(str(tmp_path / "bundle"))
+    imported = TextToSound.from_pretrained(str(tmp_path / "bundle"))
     expected = built_by_hand(states, "ema" if ema else "module")
     for clip, other in zip(imported(TEXTS, SEEDS), expected(TEXTS, SEEDS), strict=True):
         assert torch.equal(clip.tokens, other.tokens)
@@ -146,8 +146,8 @@ def test_the_card_names_the_folder_as_it_was_given(states, tmp_path):
     out = tmp_path / "some weights" / "it's new"
     assert main(arguments(write(tmp_path, states), out)) == 0
     card = (out / "README.md").read_text()
-    assert f"--text_to_sound.init_args.path {shlex.quote(str(out))} " in card
-    assert f"from_bundle({str(out)!r})" in card
+    assert f"--text_to_sound.init_args.name {shlex.quote(str(out))} " in card
+    assert f"from_pretrained({str(out)!r})" in card
 
 
 def test_what_training_goes_on_from_is_kept(states, tmp_path):
@@ -263,7 +263,7 @@ def test_the_corrected_process_is_one_word_away(states, tmp_path):
     lines = file.read_text().replace("original: true", "original: false").splitlines(keepends=True)
     lines.remove(next(line for line in lines if "fingerprint" in line))  # the decoder's, which comes first
     file.write_text("".join(lines))
-    model = TextToSound.from_bundle(str(tmp_path / "bundle"))
+    model = TextToSound.from_pretrained(str(tmp_path / "bundle"))
     assert not model.decoder.transition.original
     assert model(TEXTS[:1], SEEDS[:1])[0].waveform.isfinite().all()
 
@@ -272,7 +272,7 @@ def test_the_recipe_makes_clips_from_it(states, tmp_path):
     assert main(arguments(write(tmp_path, states), tmp_path / "bundle")) == 0
     (tmp_path / "prompts.txt").write_text("a dog barks\n")
     assert main(["predict", "--config", str(ROOT / "recipes/original.yaml"), "--config",
-                 str(ROOT / "configs/stage/predict.yaml"), "--text_to_sound.init_args.path", str(tmp_path / "bundle"),
+                 str(ROOT / "configs/stage/predict.yaml"), "--text_to_sound.init_args.name", str(tmp_path / "bundle"),
                  "--text_to_sound.init_args.columns", "4", "--prompts.init_args.file", str(tmp_path / "prompts.txt"),
                  "--runs", str(tmp_path / "runs"), "--trainer.accelerator", "cpu"]) == 0
     clips = tmp_path / "runs" / "original" / "clips"
