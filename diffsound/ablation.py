@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import statistics
 import time
@@ -35,7 +34,7 @@ from diffsound.scenes import Structure
 from diffsound.token_decoder import TokenDecoder
 from diffsound.token_sampler import TokenSampler
 from diffsound.vqvae import VQVAE
-from diffsound.whole_file import write_text
+from diffsound.whole_file import whole_file, write_text
 
 MATRICES = {"mask+uniform": "MaskUniform", "mask": "Mask", "uniform": "Uniform"}
 AUTOREGRESSIVE = "autoregressive"
@@ -238,9 +237,7 @@ class Ablation:
                  ylabel="F1 of the events heard" if self.on_scenes else "Frechet distance of mel statistics")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-        temporary = path.with_suffix(".part.png")
-        figure.savefig(temporary, dpi=120)
-        os.replace(temporary, path)
+        whole_file(path, lambda partial: figure.savefig(partial, format="png", dpi=120))
 
     def _checkpoint(self, decoder: str, seed: int) -> Path:
         return self.folder / _stage(decoder, seed) / "last.ckpt"

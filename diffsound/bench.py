@@ -38,6 +38,7 @@ from diffsound.mel import LogMel
 from diffsound.text_encoder.condition import Condition
 from diffsound.vocoder import Generator
 from diffsound.vqvae import VQVAE
+from diffsound.whole_file import write_text
 
 CODES, STEPS, FEWER, TEXT_WIDTH = 256, 100, 25, 512
 QUIET = 0.1  # processors given to other machines, out of all; less is no disturbance
@@ -150,10 +151,7 @@ class Bench:
             print(_line(rows[-1]), flush=True)
         self.rows += rows
         content = {"machine": machine(), "repeats": self.repeats, "rows": [asdict(each) for each in self.rows]}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_name(self.file.name + ".part")
-        temporary.write_text(json.dumps(content, indent=1))
-        os.replace(temporary, self.file)
+        write_text(self.file, json.dumps(content, indent=1))
         return rows
 
 

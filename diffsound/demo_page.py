@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from diffsound.mel_picture import save_mel
 from diffsound.scenes import Request, Structure, render
 from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
+from diffsound.whole_file import write_text
 
 SENTENCES = {  # what is said, and the scene it stands for
     "rain falling": Structure((Request("rain"),)),
@@ -73,10 +73,8 @@ def write_page(out: Path, codec_path: Path, vocoder_path: Path, clips: list[Path
     rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{value:.0f} s</td></tr>" for name, value in seconds.items())
     parts.append(f"<h2>Time</h2><table><tr><th>stage</th><th>this run</th></tr>{rows}</table>")
     page = out / "index.html"
-    temporary = page.with_suffix(".part")
-    temporary.write_text('<!doctype html><html lang="en"><meta charset="utf-8"><title>Diffsound demo</title>'
-                         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>{"".join(parts)}')
-    os.replace(temporary, page)
+    write_text(page, '<!doctype html><html lang="en"><meta charset="utf-8"><title>Diffsound demo</title>'
+                     f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>{"".join(parts)}')
     print(f"{right} of {len(clips)} clips are nearest to true renderings of their sentence; true ones: {ceiling:.0%}")
     return page
 

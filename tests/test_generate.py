@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_nothing_half(run, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffsound.write_text.os", SimpleNamespace(replace=stop))
+    monkeypatch.setattr("diffsound.whole_file.os", SimpleNamespace(replace=stop))
     status, lines, told = run("rain")
     assert (status, lines) == (130, [])
     assert told.endswith("diffsound: stopped\n")

@@ -15,6 +15,7 @@ import torch
 
 from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.extractors import Extractor
+from diffsound.whole_file import write_text
 
 PACKAGES = ("diffsound", "torch", "transformers", "numpy")
 
@@ -82,11 +83,7 @@ def markdown(card: Mapping[str, Any]) -> str:
 
 def write_markdown(card: Mapping[str, Any], path: str | os.PathLike) -> None:
     """`protocol.md`; it appears under its name only when it is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(markdown(card), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(Path(path), markdown(card))
 
 
 def _card(clips: ClipSet) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from diffsound.evaluation.charts import line_plot, number, range_bar
 from diffsound.evaluation.scores_file import ROWS, read_scores
+from diffsound.whole_file import write_text
 
 GROUPS = {"scenes": "What is heard in the scenes", "distances": "Distances between sets of clips",
           "text": "Clips and their texts", "captions": "Captions read back"}
@@ -59,16 +59,13 @@ def write_report(folder: Path) -> Path:
     body = "".join(f'<section><h2 id="{escape(anchor)}">{escape(name)}</h2>{content}</section>'
                    for anchor, (name, content) in sections.items())
     style = files("diffsound.evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    temporary = page.with_name(page.name + ".part")
-    temporary.write_text(
+    write_text(
+        page,
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f'<style>{style}</style></head><body><h1>{escape(title)}</h1><p class="soft">{scores["clips"]} clips; '
         f'intervals hold 95 % of the bootstrap over clips.</p>{warning}<nav>{links}</nav>'
-        f'<main>{body}</main></body></html>\n',
-        encoding="utf-8")
-    os.replace(temporary, page)
+        f'<main>{body}</main></body></html>\n')
     return page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffsound.mel import MelSettings
-from diffsound.mel_picture import mel_axis
+from diffsound.mel_picture import mel_axis, save_figure
 from diffsound.scenes import Event
 
 if TYPE_CHECKING:
@@ -67,9 +66,7 @@ def save_timelines(path: Path, mel: np.ndarray, mel_settings: MelSettings, asked
     if order:
         title = f"asked, in this order: {' → '.join(order)}\n{title}"
     timeline.set_title(title, fontsize=8, loc="left", wrap=True)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    save_figure(path, figure)
 
 
 def _times(event: Event | Mapping[str, Any]) -> tuple[str, float | None, float | None]:

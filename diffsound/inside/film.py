@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from diffsound.inside.pictures import evenly, on_grid
 from diffsound.inside.trace import Trace
 from diffsound.mel_picture import mel_axis, save_figure
 from diffsound.text_to_sound import TextToSound
+from diffsound.whole_file import whole_file
 
 SECONDS_A_FRAME, SECONDS_OF_THE_LAST = 0.4, 2.0
 
@@ -101,9 +101,8 @@ def _save_gif(path: Path, frames: list[Path]) -> None:
         with Image.open(frame) as image:
             images.append(image.convert("RGB").quantize(256))
     times = [round(1000 * seconds) for seconds in [SECONDS_A_FRAME] * (len(frames) - 1) + [SECONDS_OF_THE_LAST]]
-    temporary = path.with_name(path.name + ".part")
-    images[0].save(temporary, format="GIF", save_all=True, append_images=images[1:], duration=times, loop=0)
-    os.replace(temporary, path)
+    whole_file(path, lambda partial: images[0].save(partial, format="GIF", save_all=True, append_images=images[1:],
+                                                    duration=times, loop=0))
 
 
 def _clear(folder: Path, suffix: str) -> None:

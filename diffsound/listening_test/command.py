@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
 from pathlib import Path
 
@@ -53,10 +52,9 @@ def _make(options: argparse.Namespace) -> None:
 
 def _read(options: argparse.Namespace) -> None:
     from diffsound.listening_test.read import read, table
+    from diffsound.whole_file import write_text
 
     summary = read(options.key, options.results)
     out = options.out or options.key.with_name("summary.json")
-    temporary = out.with_name(out.name + ".part")
-    temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, out)
+    write_text(out, json.dumps(summary, indent=1, ensure_ascii=False))
     print(f"{table(summary)}\n\nwrote {out}")
