@@ -18,24 +18,25 @@ from diffsound.whole_file import write_text
 COLUMNS = ("bound", *SCENES, "distance")
 NOTES = """\
 ± are 95 % intervals over seeds (Student). {labels} clips with labels, {captions} of them with captions;
-{pretrain} steps on labels, {steps} on captions. `bound` is in nats a token; `distance` is the Frechet distance of mel
-statistics to real clips of the same texts; of other real clips it is {floor}."""
+{pretrain} steps on labels, {steps} on captions, or {longer} where it says longer. `bound` is in nats a token;
+`distance` is the Frechet distance of mel statistics to real clips of the same texts; of other real clips it is {floor}."""
 
 
 class Arm(NamedTuple):
     """One way to train: `label_text` are arguments of `LabelText`, or None without pretraining."""
 
     label_text: dict[str, Any] | None
-    whole_budget: bool = False  # captions for the steps of pretraining too
+    longer: bool = False  # on captions, by as many steps as pretraining has
 
 
 ARMS = {
     "captions alone": Arm(None),
-    "captions alone, for all steps": Arm(None, whole_budget=True),
+    "captions alone, longer": Arm(None, longer=True),
     "label lists, then captions": Arm({"masks": "none"}),
     "MBTG, then captions": Arm({}),
-    "MBTG, masks between labels": Arm({"masks": "between"}),
-    "MBTG, half of the texts sentences": Arm({"templates": 0.5}),
+    "MBTG, then captions longer": Arm({}, longer=True),
+    "MBTG with masks between labels": Arm({"masks": "between"}),
+    "MBTG with sentences for half of the texts": Arm({"templates": 0.5}),
 }
 
 
@@ -85,12 +86,12 @@ class PretrainingAblation(Ablation):
             data.setup("fit")
             count[share] = len(data.train_dataloader().dataset)
         notes = NOTES.format(labels=count[1.0], captions=count[self.share], pretrain=self.pretrain_steps,
-                             steps=self.steps, floor=f"{self.floor:.3f}")
+                             steps=self.steps, longer=self.steps + self.pretrain_steps, floor=f"{self.floor:.3f}")
         return [*header("training", *columns), *lines, "", *notes.splitlines()]
 
     def _fine_tuned(self, arm: Arm, seed: int) -> TokenDecoder:
         recipe, extra = self.recipe.copy(), []
-        steps = self.steps + (self.pretrain_steps if arm.whole_budget else 0)
+        steps = self.steps + (self.pretrain_steps if arm.longer else 0)
         recipe.train.diffusion.max_steps = recipe.train.diffusion.validate_every = steps
         recipe.tokens.init_args.share = self.share
         if arm.label_text is not None:
@@ -114,5 +115,7 @@ class PretrainingAblation(Ablation):
 def _slug(arm: Arm) -> str:
     """Of a folder."""
     if arm.label_text is None:
-        return "longer" if arm.whole_budget else "alone"
-    return "-".join(f"{key}-{value}" for key, value in arm.label_text.items()) or "mbtg"
+        start = "alone"
+    else:
+        start = "-".join(f"{key}-{value}" for key, value in arm.label_text.items()) or "mbtg"
+    return start + "-longer" * arm.longer

@@ -111,7 +111,8 @@ def test_pretraining_is_compared_with_captions_alone(finished, tmp_path):
     assert {row["arm"] for row in rows.values()} == set(ARMS)
     recipes = {path.stem: OmegaConf.load(path) for path in (tmp_path / "recipes").glob("*.yaml")}
     assert recipes["labels-masks-none-0"].tokens.init_args.label_text.init_args == {"masks": "none"}
-    for name, steps, rate in [("alone", 2, 1.4e-3), ("longer", 5, 1.4e-3), ("mbtg", 2, 1e-4), ("masks-none", 2, 1e-4)]:
+    for name, steps, rate in [("alone", 2, 1.4e-3), ("alone-longer", 5, 1.4e-3), ("mbtg", 2, 1e-4),
+                              ("mbtg-longer", 5, 1e-4), ("masks-none", 2, 1e-4)]:
         recipe = recipes[f"captions-{name}-0"]
         assert recipe.tokens.init_args.share == 0.4
         assert recipe.train.diffusion.learning_rate == rate
