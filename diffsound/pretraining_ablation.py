@@ -19,7 +19,7 @@ COLUMNS = ("bound", *SCENES, "distance")
 NOTES = """\
 ± are 95 % intervals over seeds (Student). {labels} clips with labels, {captions} of them with captions;
 {pretrain} steps on labels, {steps} on captions, or {longer} where it says longer. `bound` is in nats a token;
-`distance` is the Frechet distance of mel statistics to real clips of the same texts; of other real clips it is {floor}."""
+`distance` is the Frechet distance of mel statistics to real clips of the same texts; other real clips have {floor}."""
 
 
 class Arm(NamedTuple):
