@@ -6,13 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffsound.data.joined import JoinedDataModule
     from diffsound.data.label_text import LabelText
     from diffsound.data.mixing import Mixing
     from diffsound.data.modules import AudioTextDataModule, TokenDataModule
     from diffsound.data.prompts import PromptDataModule
 
-__all__ = ["AudioTextDataModule", "LabelText", "Mixing", "PromptDataModule", "TokenDataModule"]
-_FILES = {"LabelText": "label_text", "Mixing": "mixing", "PromptDataModule": "prompts"}
+__all__ = ["AudioTextDataModule", "JoinedDataModule", "LabelText", "Mixing", "PromptDataModule", "TokenDataModule"]
+_FILES = {"JoinedDataModule": "joined", "LabelText": "label_text", "Mixing": "mixing", "PromptDataModule": "prompts"}
 
 
 def __getattr__(name: str) -> Any:
