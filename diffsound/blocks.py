@@ -38,8 +38,8 @@ class Bulk:
     Args:
         folder: of the result; set by the stage.
         engine: this process, all cores of this machine, or a Ray cluster (the extra `scale`).
-        workers: processes of "cores" (default: one a core, or one a GPU) or actors of "ray" (default: as many as there
-            is room for).
+        workers: processes of "cores" (default: one a core, or one a GPU) or actors of "ray" (default: as many as
+            the cluster has room for).
         block_size: clips a block: what a killed worker loses at most.
         address: of the Ray cluster, such as ray://HEAD:10001 or auto; by default one is started on this machine.
         gpus_per_worker: share of a GPU that Ray gives to an actor.
@@ -222,8 +222,11 @@ class _Actor:
         self.worker, self.device = ray.get(worker), _device(device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        self.worker(row["part"], Path(row["path"]), self.device)
-        return {"number": row["number"]}
+        try:
+            self.worker(row["part"], Path(row["path"]), self.device)
+        except Exception as error:  # in the driver it would be lost among Ray's own words
+            return {"number": row["number"], "failed": f"{type(error).__name__}: {error}"}
+        return {"number": row["number"], "failed": ""}
 
 
 def _on_ray(blocks: Blocks, todo: list[int], worker: Worker) -> Iterator[int]:
@@ -244,17 +247,26 @@ def _on_ray(blocks: Blocks, todo: list[int], worker: Worker) -> Iterator[int]:
         rows = [{"number": number, "path": str(blocks.path(number).absolute()), "part": blocks.part(number)}
                 for number in todo]
         shared = ray.put(worker)  # kept here: actors that start again need it
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(blocks.bulk.workers or len(todo), len(todo)))
+        pool = ray.data.ActorPoolStrategy(size=min(len(todo), blocks.bulk.workers or _room(ray.cluster_resources(),
+                                                                                           blocks.bulk)))
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor, fn_constructor_args=(shared, blocks.bulk.device), compute=pool, num_cpus=1,
             num_gpus=blocks.bulk.gpus_per_worker or None)
         for row in done.iter_rows():
+            if row["failed"]:
+                raise ValueError(f"{blocks.verb}: a worker failed: {row['failed']}")
             yield row["number"]
     except ray.exceptions.RayError as error:
-        raise ValueError(f"{blocks.verb}: a worker failed: {str(error).strip().splitlines()[-1]}") from error
+        raise ValueError(f"{blocks.verb}: Ray failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _room(resources: dict[str, float], bulk: Bulk) -> int:
+    """How many actors the cluster has cores, and GPUs, for."""
+    cores, gpus = resources.get("CPU", 1), resources.get("GPU", 0)
+    return max(1, int(min(cores, gpus / bulk.gpus_per_worker if bulk.gpus_per_worker else cores)))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,7 +138,7 @@ def test_ctrl_c_leaves_nothing_half(run, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffsound.whole_file.os", SimpleNamespace(replace=stop))
+    monkeypatch.setattr("diffsound.clip.write_text", stop)
     status, lines, told = run("rain")
     assert (status, lines) == (130, [])
     assert told.endswith("diffsound: stopped\n")
