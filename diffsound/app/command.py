@@ -95,8 +95,10 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         ValueError: if the address cannot be had.
     """
+    if port > 65535:
+        raise ValueError(f"--port {port}: expected 0 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(f"cannot listen on {host} port {port} ({error}): give another --port or --host") from error

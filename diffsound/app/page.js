@@ -134,6 +134,7 @@ async function follow(id) {
 async function make(path, body) {
   busy(true);
   show("Sent.");
+  await ready;
   try {
     const {id} = await (await post(path, body)).json();
     const job = await follow(id);
@@ -191,6 +192,8 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+const ready = start();  // what is asked for before waits for it
+
 async function start() {
   try {
     model = await json("/api/model");
@@ -204,7 +207,7 @@ async function start() {
   $("steps-field").hidden = model.limits.steps === null;
   for (const option of ["steps", "guidance", "duration"]) {
     $(option).max = model.limits[option];
-    $(option).value = model.defaults[option] ?? "";
+    $(option).value ||= model.defaults[option] ?? "";  // nothing that was typed meanwhile
   }
   for (const id of visit.ids) {  // of the page before it was loaded again
     try {
@@ -214,4 +217,3 @@ async function start() {
   }
 }
 
-const ready = start();
