@@ -22,7 +22,7 @@ from diffsound.sidecar import parsed_sidecar
 
 KINDS = {"wav": "audio/wav", "json": "application/json", "png": "image/png", "gif": "image/gif"}
 MOST_PICTURES = 32  # requests that wait for one: they are made one after the other
-JobId = Annotated[str, Path(description="as POST /api/jobs gave it", max_length=64)]
+JobId = Annotated[str, Path(alias="id", description="as POST /api/jobs gave it", max_length=64)]
 
 
 class Created(BaseModel):
@@ -91,13 +91,13 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             raise HTTPException(422, str(error)) from error
         return added(job)
 
-    @app.get("/api/jobs/{name}", tags=["jobs"], responses={404: {"description": "there is no such job"}})
+    @app.get("/api/jobs/{id}", tags=["jobs"], responses={404: {"description": "there is no such job"}})
     async def how_a_job_is(name: JobId) -> dict[str, Any]:
         """`state` is queued (with its `place`, from 1), running (with `step` and `of`), done (with settings; of a
         replay, whether it is the `same`), failed (with the `error`) or cancelled."""
         return jobs.told(known(name))
 
-    @app.delete("/api/jobs/{name}", tags=["jobs"], responses={
+    @app.delete("/api/jobs/{id}", tags=["jobs"], responses={
         404: {"description": "there is no such job"}, 409: {"description": "it is done, or has failed, already"}})
     async def cancel_a_job(name: JobId) -> dict[str, Any]:
         """One that waits leaves the queue; one that runs stops after its step."""
@@ -125,7 +125,7 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             data = job.files.get(file) if made else await drawn(job, file)
             return Response(data, media_type=kind)
 
-        app.get(f"/api/jobs/{{name}}/{file}", tags=["files"], response_class=Response, name=file, summary=summary,
+        app.get(f"/api/jobs/{{id}}/{file}", tags=["files"], response_class=Response, name=file, summary=summary,
                 responses={200: {"content": {kind: {}}}, 404: {"description": "there is none; why"},
                            409: {"description": "the job is not done yet"}})(give)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from html import escape
 from typing import Any
 
@@ -26,7 +28,8 @@ schema: <a href="/openapi.json">/openapi.json</a>. The page: <a href="/">/</a>.<
 
 
 def _operation(schema: dict[str, Any], method: str, path: str, one: dict[str, Any]) -> str:
-    text = escape(" ".join((one.get("description") or one.get("summary", "")).split()))
+    words = escape(" ".join((one.get("description") or one.get("summary", "")).split()))
+    text = re.sub("`([^`]+)`", r"<code>\1</code>", words)
     content = one.get("requestBody", {}).get("content", {})
     bodies = "".join(_body(_resolved(schema, of_kind["schema"])) for of_kind in content.values())
     answers = "".join(f"<li><code>{status}</code> {_answer(answer)}</li>" for status, answer in
@@ -56,7 +59,7 @@ def _field(field: dict[str, Any], required: bool) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{int(value)}" if value == int(value) else f"{value:.3f}"
+    return f"{int(value)}" if value == int(value) else f"{math.floor(value * 1000) / 1000}"
 
 
 def _resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
                         help=f"of a bundle in the package, a folder, or a hub id owner/name (default: {MODEL})")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                        help="to listen on (default: 127.0.0.1, this machine alone); 0.0.0.0 is the whole network, from "
-                             "which anybody may then make sounds")
+                        help="to listen on (default: 127.0.0.1, this machine alone); 0.0.0.0 is the whole network, "
+                             "from which anybody may then make sounds")
     parser.add_argument("--port", type=at_least(0), default=7860, metavar="N", help="0 for a free one (default: 7860)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one, else cpu)")
     parser.add_argument("--max-queue", type=at_least(1), default=16, metavar="N",

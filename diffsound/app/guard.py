@@ -11,7 +11,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
                                "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
                                "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store",
 }
 BODY_SECONDS = 30.0  # in which a body must be here
@@ -20,8 +21,8 @@ Message = MutableMapping[str, Any]
 
 
 class Guard:
-    """Around an ASGI application: refuses unknown hosts (400), slow bodies (408), long ones (413) and those that are not
-    called JSON (415); adds `HEADERS` to every answer.
+    """Around an ASGI application: refuses unknown hosts (400), slow bodies (408), long ones (413) and those that are
+    not called JSON (415); adds `HEADERS` to every answer.
 
     A page of another site cannot send JSON here, since no answer allows it to, nor can it reach a loopback address
     under a name of its own, which `hosts` does not have.

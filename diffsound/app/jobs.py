@@ -33,7 +33,7 @@ class Cancelled(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """One sound that was asked for. A `sidecar` is to be made again; else `options` are those of a call of the model."""
+    """One sound that was asked for. A `sidecar` is to be made again; else `options` are those of a call."""
 
     text: str
     options: dict[str, Any] = field(default_factory=dict)

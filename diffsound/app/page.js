@@ -27,7 +27,8 @@ function show(status, error = "") {
 }
 
 function settingsOf(job) {
-  const own = job.sampler.init_args, parts = [Number.isSafeInteger(job.seed) ? `seed ${job.seed}` : "a seed that its .json tells"];
+  const own = job.sampler.init_args;
+  const parts = [Number.isSafeInteger(job.seed) ? `seed ${job.seed}` : "a seed that its .json tells"];
   if (own.num_steps) parts.push(`${own.num_steps} steps`);
   parts.push(`guidance ${own.guidance_scale}`, `${job.duration.toFixed(2)} s`);
   if (job.negative) parts.push(`without “${job.negative}”`);
@@ -38,7 +39,7 @@ async function add(job) {
   const item = $("clip").content.firstElementChild.cloneNode(true), base = `/api/jobs/${job.id}`;
   const name = job.text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "sound";
   const [sound, sidecar, picture] = await Promise.all(
-    ["sound.wav", "sidecar.json", "spectrogram.png"].map(file => blobOf(`${base}/${file}`)));  // kept when the server forgets
+    ["sound.wav", "sidecar.json", "spectrogram.png"].map(file => blobOf(`${base}/${file}`)));  // stay when the server forgets
   item.querySelector("h3").textContent = job.text;
   item.querySelector(".settings").textContent = settingsOf(job);
   const audio = item.querySelector("audio");
@@ -89,8 +90,8 @@ function reuse(job) {
   const own = job.sampler.init_args;
   $("text").value = job.text;
   $("negative").value = job.negative || "";
-  const values = {seed: Number.isSafeInteger(job.seed) ? job.seed : 0, steps: own.num_steps, guidance: own.guidance_scale,
-                  duration: Math.floor(job.duration * 1000) / 1000};
+  const values = {seed: Number.isSafeInteger(job.seed) ? job.seed : 0, steps: own.num_steps,
+                  guidance: own.guidance_scale, duration: Math.floor(job.duration * 1000) / 1000};
   for (const option of OPTIONS) $(option).value = values[option] ?? "";
   $("text").focus();
 }
@@ -121,6 +122,7 @@ async function follow(id) {
       if (error instanceof Refused || ++failures > PATIENCE) throw error;
     }
     if (job?.state === "queued") show(`Waiting: ${job.place === 1 ? "next" : `number ${job.place} in the queue`}.`);
+    if (job?.state === "running" && !job.of) show("Being made.");
     if (job?.state === "running" && job.of) {
       $("progress").max = job.of;
       $("progress").value = job.step;

@@ -70,7 +70,8 @@ class System:
         return {
             "name": model.bundle["name"] if model.bundle else None,
             "revision": model.bundle["revision"] if model.bundle else None,
-            "card": self.card, "parts": model.fingerprints, "sampler": sampler, "sample_rate": model.codec.mel.sample_rate,
+            "card": self.card, "parts": model.fingerprints, "sampler": sampler,
+            "sample_rate": model.codec.mel.sample_rate,
             "defaults": {
                 "seed": 0, "steps": self.steps_of(model.sampler, model.columns) if takes_steps else None,
                 "guidance": settings["guidance_scale"], "duration": _down(model.columns * model.column_seconds)},

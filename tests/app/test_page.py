@@ -75,7 +75,7 @@ def address(slow):
 
 def make(page, text: str, **fields) -> None:
     for name, value in {"What should be heard?": text, **fields}.items():
-        page.get_by_label(name).fill(str(value))
+        page.get_by_label(re.compile(rf"^{re.escape(name)}")).fill(str(value))
     page.get_by_role("button", name="Make it").click()
 
 
@@ -213,7 +213,7 @@ def test_a_phone_and_the_dark(browser, address, scheme):  # noqa: F811
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         for name in ("text", "seed", "duration", "steps", "guidance", "negative"):
             assert page.locator(f"#{name}").evaluate("input => input.labels.length") == 1
-        shades = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
+        shades = page.evaluate("(style => [style.color, style.backgroundColor])(getComputedStyle(document.body))")
         ink, paper = (sum(map(int, re.findall(r"\d+", shade))) for shade in shades)
         assert (ink > paper) == (scheme == "dark")
         assert abs(ink - paper) > 500
