@@ -148,7 +148,7 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             ("spectrogram.png", "Its mel spectrogram"),
             ("timeline.png", "Events that the sentence asks for and the package's judge hears, of sentences of scenes"),
             ("inside/confidence.png", "How sure the decoder was of every token, at some steps"),
-            ("inside/film.gif", "The clip on its way from noise")):
+            ("film.gif", "The clip on its way from noise")):
         serve_file(file, summary, KINDS[file.rpartition(".")[2]], file not in system.pictures)
 
     @app.get("/api/model", tags=["server"])
@@ -189,7 +189,7 @@ def _ask(system: System) -> type[BaseModel]:
     return create_model("Ask", __config__=ConfigDict(extra="forbid", strict=True), __doc__="A sound to be made.",
                         text=(str, Field(min_length=1, max_length=limits.prompt, description="what should be heard")),
                         seed=(int, Field(0, ge=0, lt=2**53, description="other numbers, other takes")),
-                        steps=(int | None, Field(None, ge=1, le=limits.steps,
+                        steps=(int | None, Field(None, ge=1, le=system.most_steps,
                                                  description="of the sampler: fewer are quicker")),
                         guidance=(float | None, Field(None, ge=0, le=MOST_GUIDANCE, **finite, description=
                                   "how strongly the text steers; 1 is not at all")),

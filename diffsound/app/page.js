@@ -97,9 +97,11 @@ function reuse(job) {
 }
 
 function busy(on) {
+  const held = [$("make"), $("cancel")].includes(document.activeElement);  // a button that goes must not take it along
   $("make").disabled = $("file").disabled = on;
   $("cancel").hidden = $("progress").hidden = !on;
   if (on) $("progress").removeAttribute("value");
+  if (held) $(on ? "cancel" : "make").focus();
 }
 
 const visit = {
@@ -188,11 +190,16 @@ async function again(file) {
 $("file").addEventListener("change", event => again(event.target.files[0]));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, event => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop") again(event.dataTransfer.files[0]);
   });
 }
+
+document.addEventListener("play", event => {  // one at a time
+  for (const audio of document.querySelectorAll("audio")) if (audio !== event.target) audio.pause();
+}, true);
 
 const ready = start();  // what is asked for before waits for it
 

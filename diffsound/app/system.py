@@ -20,8 +20,10 @@ from diffsound.mel_picture import mel_png
 from diffsound.replay import again, differences, other_parts, other_values
 from diffsound.sidecar import machine, sampler_of
 from diffsound.text_to_sound import TextToSound
+from diffsound.token_sampler import TokenSampler
 
 if TYPE_CHECKING:
+    from diffsound.clip import Clip
     from diffsound.evaluation.tagger import EventTagger
     from diffsound.inside import Trace
 
@@ -55,12 +57,17 @@ class System:
         self.model, self.card, self.limits = model, card, limits
         self.pictures: dict[str, Callable[[Job], bytes]] = {
             "spectrogram.png": self._spectrogram, "timeline.png": self._timeline,
-            "inside/confidence.png": self._confidence, "inside/film.gif": self._film}
+            "inside/confidence.png": self._confidence, "film.gif": self._film}
 
     @property
     def longest(self) -> float:
         """Seconds, of a clip."""
         return self.model.decoder.max_columns * self.model.column_seconds
+
+    @property
+    def most_steps(self) -> int:
+        """Of a job; those that the bundle's own sampler takes are always granted."""
+        return max(self.limits.steps, self.steps_of(self.model.sampler, self.model.decoder.max_columns))
 
     def told(self) -> dict[str, Any]:
         """What `GET /api/model` says."""
@@ -75,13 +82,14 @@ class System:
             "defaults": {
                 "seed": 0, "steps": self.steps_of(model.sampler, model.columns) if takes_steps else None,
                 "guidance": settings["guidance_scale"], "duration": _down(model.columns * model.column_seconds)},
-            "limits": {"prompt": self.limits.prompt, "steps": self.limits.steps if takes_steps else None,
+            "limits": {"prompt": self.limits.prompt, "steps": self.most_steps if takes_steps else None,
                        "guidance": MOST_GUIDANCE, "duration": _down(self.longest), "seed": 2**53 - 1,
                        "waiting": self.limits.waiting, "kept": self.limits.kept, "body": self.limits.body},
             "inside": isinstance(model.decoder, DiscreteDiffusion),
         }
 
-    def steps_of(self, sampler: Any, columns: int) -> int:
+    def steps_of(self, sampler: TokenSampler, columns: int) -> int:
+        """That it takes for so many columns, at most."""
         return self.model.decoder.num_steps(sampler, columns)
 
     def job(self, asked: dict[str, Any]) -> Job:
@@ -119,9 +127,8 @@ class System:
         if unfit := [name for name, value in sampler.spec["init_args"].items()
                      if isinstance(value, float) and not math.isfinite(value)]:
             raise ValueError(f"the sidecar's sampler has a {unfit[0]} that is no finite number")
-        most = max(self.limits.steps, self.steps_of(model.sampler, model.decoder.max_columns))
-        if (steps := self.steps_of(sampler, grid["columns"])) > most:
-            raise ValueError(f"the sidecar's sampler takes {steps} steps, expected at most {most}")
+        if (steps := self.steps_of(sampler, grid["columns"])) > self.most_steps:
+            raise ValueError(f"the sidecar's sampler takes {steps} steps, expected at most {self.most_steps}")
         model.check_texts([sidecar["text"]], [sidecar["negative"]] if sidecar["negative"] else [])
         return Job(sidecar["text"], sidecar=sidecar)
 
@@ -135,7 +142,7 @@ class System:
         job.files["sidecar.json"] = clip.sidecar_json().encode()
         job.clip = clip
 
-    def _again(self, sidecar: dict[str, Any], on_step: Callable[[int, int], None]) -> tuple[Any, dict[str, Any]]:
+    def _again(self, sidecar: dict[str, Any], on_step: Callable[[int, int], None]) -> tuple[Clip, dict[str, Any]]:
         before = torch.get_num_threads()
         if sidecar["threads"] <= (os.cpu_count() or 1):  # the last bits of a sound can depend on it
             torch.set_num_threads(sidecar["threads"])

@@ -31,7 +31,7 @@ from diffsound.text_to_sound import TextToSound
 
 CARD = "# Small\n\nNoise, for tests. <b>not bold</b>\n"
 JSON = {"Content-Type": "application/json"}
-FILES = ("sound.wav", "sidecar.json", "spectrogram.png", "timeline.png", "inside/confidence.png", "inside/film.gif")
+FILES = ("sound.wav", "sidecar.json", "spectrogram.png", "timeline.png", "inside/confidence.png", "film.gif")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_pictures_are_made_once(client, monkeypatch):
         assert answer.content.startswith(begins[file[-3:]])
         assert client.app.state.jobs.get(job).files[file] == answer.content
     monkeypatch.setattr(System, "picture", lambda *_: pytest.fail("it is there already"))
-    assert client.get(f"/api/jobs/{job}/inside/film.gif").status_code == 200
+    assert client.get(f"/api/jobs/{job}/film.gif").status_code == 200
 
 
 def test_looking_inside_shows_the_clip_itself(model):
@@ -201,7 +201,7 @@ def test_the_baseline_has_nothing_inside():
         assert (told["inside"], told["limits"]["steps"], told["name"]) == (False, None, None)
         job = ask(client)
         assert ended(client, job)["state"] == "done"
-        answer = client.get(f"/api/jobs/{job}/inside/film.gif")
+        answer = client.get(f"/api/jobs/{job}/film.gif")
         assert (answer.status_code, "not one of diffusion" in answer.json()["detail"]) == (404, True)
         assert client.post("/api/jobs", json={"text": "rain", "steps": 3}).status_code == 422
 
@@ -430,6 +430,11 @@ def test_limits_can_be_changed(model):
         assert (limits["steps"], limits["prompt"], limits["duration"]) == (4, 10, 0.743)
         job = ask(client, "x" * 10, steps=4, duration=limits["duration"])  # what is told can be had
         assert ended(client, job)["state"] == "done"
+    with served(model, steps=1) as client:  # of the bundle's own there are more
+        told = client.get("/api/model").json()
+        assert told["limits"]["steps"] == told["defaults"]["steps"] == 3
+        assert ended(client, ask(client, steps=3))["state"] == "done"
+        assert client.post("/api/jobs", json={"text": "rain", "steps": 4}).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/replay"])

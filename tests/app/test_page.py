@@ -193,6 +193,8 @@ def test_by_keyboard_alone(browser, address):  # noqa: F811
             if order[-1] == "make":
                 page.keyboard.press("Enter")
         assert order == ["seed", "dice", "duration", "steps", "guidance", "negative", "make"]
+        page.get_by_text("Done: a bell rings").wait_for()
+        page.wait_for_function("() => document.activeElement.id === 'make'")
         found = clip(page, "a bell rings")
         assert found.locator("audio").get_attribute("aria-label") == "sound: a bell rings"
         found.locator("summary").nth(1).focus()
