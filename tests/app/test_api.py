@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import signal
@@ -18,6 +19,7 @@ import torch
 from fastapi.testclient import TestClient
 from tiny_system import tiny_system
 
+from diffsound.app import api, guard
 from diffsound.app.api import make_app
 from diffsound.app.command import hosts_of, listening, parser
 from diffsound.app.system import Limits, System
@@ -447,6 +449,43 @@ def test_bodies_are_bounded(client, path):
             yield b"x" * 2**16
 
     assert client.post(path, content=parts(), headers=JSON).status_code == 413
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    asyncio.run(guard.Guard(None, None, 100)(scope, receive, send))
+    assert sent[0]["status"] == 408
+
+
+def test_pictures_that_are_waited_for_are_bounded(client, monkeypatch):
+    job = ask(client)
+    ended(client, job)
+    monkeypatch.setattr(api, "MOST_PICTURES", 0)
+    answer = client.get(f"/api/jobs/{job}/spectrogram.png")
+    assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
+    monkeypatch.undo()
+    assert client.get(f"/api/jobs/{job}/spectrogram.png").status_code == 200
+
+
+def test_pictures_beside_jobs_change_neither(client, model):
+    """A film is drawn while other clips are made."""
+    job = ask(client, "a dog barks", seed=1)
+    ended(client, job)
+    others = [ask(client, "rain", seed=seed) for seed in range(10)]
+    assert client.get(f"/api/jobs/{job}/inside/confidence.png").status_code == 200
+    for seed, other in enumerate(others):
+        ended(client, other)
+        sidecar = client.get(f"/api/jobs/{other}/sidecar.json").json()
+        assert sidecar["sha256"] == model("rain", seed).sidecar["sha256"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
