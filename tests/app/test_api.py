@@ -163,6 +163,15 @@ def test_pictures_are_made_once(client, monkeypatch):
     assert client.get(f"/api/jobs/{job}/film.gif").status_code == 200
 
 
+def test_who_waited_for_the_same_picture_gets_it(model):
+    system = System(model, CARD, Limits())
+    job = system.job({"text": "rain"})
+    system.make(job, lambda step, of: None)
+    first = system.picture(job, "spectrogram.png")
+    system.pictures.clear()
+    assert system.picture(job, "spectrogram.png") is first
+
+
 def test_looking_inside_shows_the_clip_itself(model):
     """With the sampler and the length of its job, not of the system."""
     system = System(model, CARD, Limits())
@@ -326,6 +335,13 @@ def sidecar(client):
     return client.get(f"/api/jobs/{job}/sidecar.json").json()
 
 
+@pytest.fixture(scope="module")
+def strict(model):
+    """Grants few steps."""
+    with served(model, steps=4) as client:
+        yield client
+
+
 def replay(client, sidecar):
     return client.post("/api/replay", content=json.dumps(sidecar), headers=JSON)
 
@@ -341,13 +357,23 @@ def test_a_sidecar_makes_its_clip_again(client, sidecar):
 
 
 def test_another_clip_is_not_called_the_same(client, sidecar):
-    threads = torch.get_num_threads()
     sidecar |= {"seed": 4, "threads": 250, "device": "cuda"}
     told = ended(client, replay(client, sidecar).json()["id"])["replay"]
     assert told["same"] is False
     assert "the samples are others" in told["others"]
     assert any("threads 250" in one for one in told["differences"])
-    assert torch.get_num_threads() == threads
+
+
+def test_a_sidecar_is_made_with_its_threads_and_the_next_job_with_the_usual(client, sidecar, monkeypatch):
+    usual = sidecar["threads"]
+    monkeypatch.setattr("diffsound.app.system.os.cpu_count", lambda: usual + 2)
+    job = replay(client, sidecar | {"threads": usual + 2}).json()["id"]
+    told = ended(client, job)["replay"]
+    assert not any("threads" in one for one in told["differences"])
+    assert client.get(f"/api/jobs/{job}/sidecar.json").json()["threads"] == usual + 2
+    following = ask(client)
+    ended(client, following)
+    assert client.get(f"/api/jobs/{following}/sidecar.json").json()["threads"] == usual
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -361,14 +387,16 @@ def test_another_clip_is_not_called_the_same(client, sidecar):
     ({"grid": {"rows": 1, "columns": 20}}, "rows and 1 to 4 columns"),
     ({"parts": {"decoder": "0", "codec": "0", "vocoder": "0"}}, "another bundle"),
     ({"sampler": {"class_path": "os.system", "init_args": {"command": "true"}}}, "sampler cannot be built"),
-    ({"sampler": {"class_path": "diffsound.diffusion.StridedSampler", "init_args": {"num_steps": 201}}}, "201"),
+    ({"sampler": {"class_path": "diffsound.diffusion.StridedSampler", "init_args": {"num_steps": 7}}}, "7"),
+    ({"sampler": {"class_path": "diffsound.diffusion.ConfidenceSampler", "init_args": {"num_steps": 5}}},
+     "takes 5 steps, expected at most 4"),
     ({"sampler": {"class_path": "diffsound.diffusion.StridedSampler", "init_args": {
         "num_steps": 2, "guidance_scale": float("nan")}}}, "no finite number"),
     ({"sampler": {"class_path": "diffsound.autoregressive.AutoregressiveSampler", "init_args": {}}}, "cannot draw"),
     ({"threads": 0}, "threads is '0'"), ({"device": "../../etc"}, "device is"),
 ], ids=lambda value: str(value)[:40])
-def test_a_sidecar_that_cannot_be_is_refused(client, sidecar, change, message):
-    answer = replay(client, sidecar | change)
+def test_a_sidecar_that_cannot_be_is_refused(strict, sidecar, change, message):
+    answer = replay(strict, sidecar | change)
     assert answer.status_code == 422
     assert message in answer.json()["detail"]
 
