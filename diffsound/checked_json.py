@@ -22,13 +22,18 @@ def read_json(path: Path, expected: Any, version: int) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}")
+    return parsed_json(path.read_bytes(), expected, version, str(path))
+
+
+def parsed_json(data: bytes, expected: Any, version: int, where: str) -> Any:
+    """The same of what such a file holds; `where` is what messages call it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON that can be read ({error})") from error
+        raise ValueError(f"{where} is not JSON that can be read ({error})") from error
     if isinstance(content, dict) and content.get("format", version) != version:
-        raise ValueError(f"{path} has format {content['format']!r}, expected {version}: another version wrote it")
-    check(content, expected, str(path))
+        raise ValueError(f"{where} has format {content['format']!r}, expected {version}: another version wrote it")
+    check(content, expected, where)
     return content
 
 

@@ -14,6 +14,7 @@ Text to sound by discrete diffusion over mel-spectrogram tokens.
 verbs that take a trained system (diffsound generate "rain on a roof"):
   generate   make sounds of sentences
   replay     make the clip of a sidecar again, and say whether it is the same
+  serve      a page to make sounds on, in a browser, and an HTTP API
 
 verbs that take a recipe and a stage (--config recipes/NAME.yaml --config configs/stage/STAGE.yaml):
   fit        train a stage: vqvae, vocoder, pretrain, diffusion, autoregressive, text_encoder, tagger, captioner
@@ -43,8 +44,8 @@ DIFFSOUND_DEBUG=1 shows the traceback of an error.
 """
 RECIPE_VERBS = ("fit", "validate", "test", "tokenize", "predict", "generate-many")
 OTHER_VERBS = {  # whose module has a main(args)
-    "generate": "diffsound.generate", "replay": "diffsound.replay", "bundle": "diffsound.bundle_cli",
-    "completion": "diffsound.completion",
+    "generate": "diffsound.generate", "replay": "diffsound.replay", "serve": "diffsound.app.command",
+    "bundle": "diffsound.bundle_cli", "completion": "diffsound.completion",
     "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
     "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "inside": "diffsound.inside.command",

@@ -51,8 +51,11 @@ class Clip:
         gain = 0.0 if loudness is None else loudness_gain(self.waveform, self.sample_rate, loudness)
         told = None if loudness is None else {"lufs": loudness, "gain_db": gain}
         save(path, self.amplified(gain).numpy(), self.sample_rate)
-        write_text(path.with_suffix(".json"), json.dumps(self.sidecar | {"loudness": told}, indent=1,
-                                                         ensure_ascii=False))
+        write_text(path.with_suffix(".json"), self.sidecar_json(told))
+
+    def sidecar_json(self, loudness: dict[str, float] | None = None) -> str:
+        """What stands in the sidecar of the file of a sound that was brought to a loudness, or left as it is."""
+        return json.dumps(self.sidecar | {"loudness": loudness}, indent=1, ensure_ascii=False)
 
     def amplified(self, gain_db: float) -> Tensor:
         """The waveform (N,), louder by so many dB; itself at 0."""

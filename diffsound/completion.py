@@ -1,10 +1,11 @@
-"""`diffsound completion`: what a shell needs to complete verbs, and the options of generate and replay."""
+"""`diffsound completion`: what a shell needs to complete verbs, and the options of generate, replay and serve."""
 
 from __future__ import annotations
 
 import argparse
 
 from diffsound import generate, replay
+from diffsound.app import command as serve
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -26,7 +27,8 @@ def script(shell: str) -> str:
     """The text of it."""
     from diffsound.cli import verbs
 
-    options = {"generate": _options(generate.parser()), "replay": _options(replay.parser())}
+    options = {"generate": _options(generate.parser()), "replay": _options(replay.parser()),
+               "serve": _options(serve.parser())}
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](list(verbs()), options)
 
 

@@ -32,13 +32,13 @@ def parser() -> argparse.ArgumentParser:
                         help=f"of a bundle (--list), a folder, or a hub id owner/name (default: {MODEL})")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--list", action="store_true", help="name the bundles that come with the package, and stop")
-    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="other numbers, other takes")
-    parser.add_argument("--steps", type=_at_least(1), metavar="N", help="of the sampler: fewer are quicker")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="other numbers, other takes")
+    parser.add_argument("--steps", type=at_least(1), metavar="N", help="of the sampler: fewer are quicker")
     parser.add_argument("--guidance", type=float, metavar="X", help="how strongly the text steers; 1 is not at all")
     parser.add_argument("--negative", metavar="TEXT", help="what should not be heard; needs guidance")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="rounded up to whole token columns")
-    parser.add_argument("--num", type=_at_least(1), default=1, metavar="N", help="sounds of each sentence")
-    parser.add_argument("--best-of", type=_at_least(1), default=1, metavar="N",
+    parser.add_argument("--num", type=at_least(1), default=1, metavar="N", help="sounds of each sentence")
+    parser.add_argument("--best-of", type=at_least(1), default=1, metavar="N",
                         help="makes so many takes for every sound, and keeps the best")
     parser.add_argument("--rank", choices=RANKS, default="events",
                         help="what is best: the events that the package's judge hears, for sentences that scenes have; "
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
                         help="bring every sound to it, such as -23, or as near as peaks allow (ITU-R BS.1770)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one, else cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, help="of the decoder's matrix products")
-    parser.add_argument("--batch-size", type=_at_least(1), metavar="N",
+    parser.add_argument("--batch-size", type=at_least(1), metavar="N",
                         help="clips made at once; changes speed, not sound (default: 8, with - 1)")
     return parser
 
@@ -219,7 +219,8 @@ def progress(batches: int | None) -> Iterator[Callable[[int, int], None]]:
         yield on_step
 
 
-def _at_least(least: int) -> Callable[[str], int]:
+def at_least(least: int) -> Callable[[str], int]:
+    """What reads a whole number of that size from the command line."""
     def number(text: str) -> int:
         if not re.fullmatch(r"-?\d{1,18}", text) or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least {least}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,8 @@ def bundle_name(sidecar: dict[str, Any], given: str | None) -> str:
     raise ValueError(f"the clip was made by {made}, which is not in the package: give the bundle with --model")
 
 
-def again(model: TextToSound, sidecar: dict[str, Any]) -> Clip:
-    """The clip, its tokens drawn anew.
+def again(model: TextToSound, sidecar: dict[str, Any], on_step: Callable[[int, int], None] | None = None) -> Clip:
+    """The clip, its tokens drawn anew; `on_step` as a call of the model takes it.
 
     Raises:
         ValueError: if the bundle is another one, or does not take what the sidecar says.
@@ -104,7 +105,7 @@ def again(model: TextToSound, sidecar: dict[str, Any]) -> Clip:
                          "--from-tokens if the codec is the same")
     try:
         return model(sidecar["text"], sidecar["seed"], sidecar["negative"], sampler=sampler_of(sidecar),
-                     duration=sidecar["grid"]["columns"] * model.column_seconds)
+                     duration=sidecar["grid"]["columns"] * model.column_seconds, on_step=on_step)
     except TypeError as error:  # of a setting of the sampler that is of another kind
         raise ValueError(f"the sidecar's sampler does not fit: {error}") from error
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffsound.checked_json import NUMBER, read_json
+from diffsound.checked_json import NUMBER, parsed_json
 from diffsound.checkpoint import rebuild
 from diffsound.token_sampler import TokenSampler
 
@@ -55,9 +55,16 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         FileNotFoundError: if it is not there.
         ValueError: if it is no sidecar, or a value in it cannot be; the message names the place.
     """
-    if path.is_file() and path.stat().st_size > LARGEST_FILE:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}")
+    if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, a sidecar at most {LARGEST_FILE}")
-    sidecar = read_json(path, SHAPE, FORMAT)
+    return parsed_sidecar(path.read_bytes(), str(path))
+
+
+def parsed_sidecar(data: bytes, where: str) -> dict[str, Any]:
+    """The same of what such a file holds; `where` is what messages call it."""
+    sidecar = parsed_json(data, SHAPE, FORMAT, where)
     rows, columns, tokens = sidecar["grid"]["rows"], sidecar["grid"]["columns"], sidecar["tokens"]
     numbers = [value for part in ("loudness", "seconds") for value in (sidecar.get(part) or {}).values()]
     for place, value, fits, expected in (
@@ -73,7 +80,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         ("numbers", numbers, all(math.isfinite(value) for value in numbers), "finite loudness and seconds"),
     ):
         if not fits:
-            raise ValueError(f"{path}: {place} is {str(value)[:60]!r}, expected {expected}")
+            raise ValueError(f"{where}: {place} is {str(value)[:60]!r}, expected {expected}")
     return sidecar
 
 

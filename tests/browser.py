@@ -53,21 +53,27 @@ def served(folder: Path) -> Iterator[str]:
 def opened(browser, folder: Path, path: str = "index.html", **context) -> Iterator:
     """A page of `folder` in its own fresh browser context. At the end nothing may have failed on it: no message of an
     error in the console, no exception, no request that failed or that went elsewhere."""
-    with served(folder) as address:
-        room = browser.new_context(**context)
-        errors: list[str] = []
-        room.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning")
-                else None)
-        room.on("weberror", lambda error: errors.append(str(error.error)))
-        room.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400
-                else None)
-        room.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
-                else errors.append(f"request of {request.url}"))
-        page = room.new_page()
-        page.goto(f"{address}/{path}")
+    with served(folder) as address, visited(browser, address, path, **context) as page:
         yield page
-        room.close()
-        assert errors == []
+
+
+@contextmanager
+def visited(browser, address: str, path: str = "", refused: tuple[int, ...] = (), **context) -> Iterator:
+    """The same of a page of the server at `address`, whose answers may have those statuses of `refused`."""
+    room = browser.new_context(**context)
+    errors: list[str] = []
+    room.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning")
+            and not any(f"status of {status}" in message.text for status in refused) else None)
+    room.on("weberror", lambda error: errors.append(str(error.error)))
+    room.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400
+            and answer.status not in refused else None)
+    room.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
+            else errors.append(f"request of {request.url}"))
+    page = room.new_page()
+    page.goto(f"{address}/{path}")
+    yield page
+    room.close()
+    assert errors == []
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffsound.diffusion import DiscreteDiffusion
+from diffsound.diffusion import DiscreteDiffusion, Sampler
 from diffsound.inside.words import Word, words_of
 from diffsound.mel import MelSettings
 from diffsound.text_to_sound import TextToSound
@@ -56,29 +56,33 @@ class Trace:
 
 
 @torch.no_grad()
-def look(model: TextToSound, text: str, seed: int, negative: str | None = None) -> Trace:
+def look(model: TextToSound, text: str, seed: int, negative: str | None = None, sampler: Sampler | None = None,
+         columns: int | None = None) -> Trace:
     """Make the clip of `text` and `seed`, the same as `model([text], [seed])` makes, and keep what happened.
 
+    Args:
+        sampler, columns: in place of the system's own.
     Raises:
         ValueError: if the decoder is not a `DiscreteDiffusion`, a text is empty or too long, or there is a `negative`
             and the sampler has no guidance.
     """
-    decoder, sampler = diffusion_of(model), model.sampler
+    decoder, sampler = diffusion_of(model), sampler or model.sampler
+    columns = columns or model.columns
     texts = [text] if negative is None else [text, negative]
     if not all(text.strip() for text in texts):
         raise ValueError("an empty prompt: write what should be heard")
     model.check_texts(texts)
     condition = decoder.condition([text])
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
-    tokens = decoder.generate(condition, model.columns, sampler, [torch.Generator().manual_seed(seed)],
+    tokens = decoder.generate(condition, columns, sampler, [torch.Generator().manual_seed(seed)],
                               negative=None if negative is None else decoder.condition([negative]),
                               on_logits=lambda x_t, t, logits: calls.append((x_t[0], t[0], logits[0])))
     x_t, t, logits = (torch.stack(each).cpu() for each in zip(*calls, strict=True))
-    mel, x_0 = model.codec.decode(tokens, model.columns)[0].cpu(), tokens[0].cpu()
+    mel, x_0 = model.codec.decode(tokens, columns)[0].cpu(), tokens[0].cpu()
     full, drawn = (logits.float() / sampler.temperature).softmax(-1), sampler.probabilities(logits)
     return Trace(text, seed, negative, words_of(decoder.encoder, text, condition.mask.shape[1]), t, x_t,
                  full.argmax(-1), *_sureness(drawn, x_0), *_sureness(full, x_0), x_0, mel, model.codec.mel,
-                 decoder.rows, model.columns, decoder.codebook_size)
+                 decoder.rows, columns, decoder.codebook_size)
 
 
 def diffusion_of(model: TextToSound) -> DiscreteDiffusion:
