@@ -54,6 +54,7 @@ def write_page(folder: Path, trace: Trace, made: Film, sampler: dict[str, Any]) 
     page = folder / "index.html"
     write_text(page, f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Inside: {escape(trace.text)}'
                      '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
+                     '<link rel="icon" href="data:,">'
                      f"<style>{STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n")
     return page
 
