@@ -31,8 +31,9 @@ def save_timelines(path: Path, mel: np.ndarray, mel_settings: MelSettings, asked
 
     Args:
         mel: (n_mels, frames) in [0, 1].
-        asked: events with name, onset and offset (seconds), as `Event`s or as mappings. Those of which only the order
-            is known have neither onset nor offset (None or absent): they stand as words above the lanes.
+        asked: events with name, onset and offset (seconds), as `Event`s or as mappings. Of those that begin at a second
+            the offset is None, a line stands for the onset; those of which only the order is known have neither (None
+            or absent), and stand as words above the lanes.
         heard: the same, every one with its times.
     """
     from matplotlib.figure import Figure  # without pyplot, which would keep every figure and look for a display
@@ -51,10 +52,14 @@ def save_timelines(path: Path, mel: np.ndarray, mel_settings: MelSettings, asked
     for name, onset, offset in asked:
         if onset is not None and name in shown:
             lane = shown.index(name)
-            timeline.broken_barh([(onset, offset - onset)], (lane + 0.08, 0.38), facecolor="none",
-                                 edgecolor=colours[name], linewidth=1.3)
+            if offset is None:
+                timeline.vlines(onset, lane + 0.08, lane + 0.46, color=colours[name], linewidth=2.5)
+            else:
+                timeline.broken_barh([(onset, offset - onset)], (lane + 0.08, 0.38), facecolor="none",
+                                     edgecolor=colours[name], linewidth=1.3)
             for moment in (onset, offset):
-                picture.axvline(moment, color="white", linestyle=":", linewidth=0.9, alpha=0.8)
+                if moment is not None:
+                    picture.axvline(moment, color="white", linestyle=":", linewidth=0.9, alpha=0.8)
     for name, onset, offset in heard:
         if name in shown:
             timeline.broken_barh([(onset, offset - onset)], (shown.index(name) + 0.52, 0.38), facecolor=colours[name],
@@ -70,11 +75,11 @@ def save_timelines(path: Path, mel: np.ndarray, mel_settings: MelSettings, asked
 
 
 def _times(event: Event | Mapping[str, Any]) -> tuple[str, float | None, float | None]:
-    """(name, onset, offset) of one event; both times or none."""
+    """(name, onset, offset) of one event; no offset without an onset."""
     get = event.get if isinstance(event, Mapping) else lambda key: getattr(event, key)
     name, onset, offset = get("name"), get("onset"), get("offset")
-    if (onset is None) != (offset is None):
-        raise ValueError(f"event {name} from {onset} to {offset}: expected both times, or none of them")
+    if onset is None and offset is not None:
+        raise ValueError(f"event {name} from {onset} to {offset}: expected an onset too")
     return name.replace("_", " "), onset, offset
 
 

@@ -195,15 +195,17 @@ def test_order_alone_is_drawn_as_words_above(tmp_path):
     heard = [{"name": "dog", "onset": 0.5, "offset": 0.7}]
     pictures = {}
     for name, asked in [("times", heard), ("order", [{"name": "dog"}, {"name": "alarm_clock", "onset": None,
-                                                                       "offset": None}]), ("nothing", [])]:
+                                                                       "offset": None}]), ("nothing", []),
+                        ("onset", [{"name": "dog", "onset": 0.5, "offset": None}])]:
         save_timelines(tmp_path / f"{name}.png", mel, MelSettings(), asked, heard)
         pictures[name] = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int)
     assert pictures["order"].shape[0] > pictures["times"].shape[0]  # one class more
-    dotted = [(pictures[name][-150:-60, 100:-20].min(-1) > 120).sum() for name in ("times", "order", "nothing")]
+    dotted = [(pictures[name][-150:-60, 100:-20].min(-1) > 120).sum() for name in ("times", "order", "nothing", "onset")]
     assert dotted[0] > 20  # both times asked for, as dotted lines in the empty spectrogram
-    assert dotted[1:] == [0, 0]
-    with pytest.raises(ValueError, match="event dog from 1 to None: expected both times"):
-        save_timelines(tmp_path / "half.png", mel, MelSettings(), [{"name": "dog", "onset": 1}], [])
+    assert dotted[1:3] == [0, 0]
+    assert 10 < dotted[3] < dotted[0]  # one line, of a sound that is to begin at a second
+    with pytest.raises(ValueError, match="event dog from None to 1: expected an onset too"):
+        save_timelines(tmp_path / "half.png", mel, MelSettings(), [{"name": "dog", "offset": 1}], [])
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 0.84), (3, 3), (0, 0), (-2, 7), (1e-4, 2e-4), (12, 2104)])
