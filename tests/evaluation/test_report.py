@@ -194,9 +194,9 @@ def test_order_alone_is_drawn_as_words_above(tmp_path):
     mel = np.zeros((80, 336), np.float32)
     heard = [{"name": "dog", "onset": 0.5, "offset": 0.7}]
     pictures = {}
-    for name, asked in [("times", heard), ("order", [{"name": "dog"}, {"name": "alarm_clock", "onset": None,
-                                                                       "offset": None}]), ("nothing", []),
-                        ("onset", [{"name": "dog", "onset": 0.5, "offset": None}])]:
+    of_order = [{"name": "dog"}, {"name": "alarm_clock", "onset": None, "offset": None}]
+    begins = [{**heard[0], "offset": None}]
+    for name, asked in [("times", heard), ("order", of_order), ("nothing", []), ("onset", begins)]:
         save_timelines(tmp_path / f"{name}.png", mel, MelSettings(), asked, heard)
         pictures[name] = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int)
     assert pictures["order"].shape[0] > pictures["times"].shape[0]  # one class more
