@@ -200,7 +200,8 @@ def test_order_alone_is_drawn_as_words_above(tmp_path):
         save_timelines(tmp_path / f"{name}.png", mel, MelSettings(), asked, heard)
         pictures[name] = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int)
     assert pictures["order"].shape[0] > pictures["times"].shape[0]  # one class more
-    dotted = [(pictures[name][-150:-60, 100:-20].min(-1) > 120).sum() for name in ("times", "order", "nothing", "onset")]
+    dotted = [(pictures[name][-150:-60, 100:-20].min(-1) > 120).sum()
+              for name in ("times", "order", "nothing", "onset")]
     assert dotted[0] > 20  # both times asked for, as dotted lines in the empty spectrogram
     assert dotted[1:3] == [0, 0]
     assert 10 < dotted[3] < dotted[0]  # one line, of a sound that is to begin at a second
