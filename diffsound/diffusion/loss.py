@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -55,6 +56,10 @@ class VariationalBound(Rebuildable, nn.Module):
         self.auxiliary_weight, self.auxiliary_trend = auxiliary_weight, auxiliary_trend
         self.code_weight = code_weight
 
+    def unweighted(self, logits: Tensor, x_t: Tensor) -> Tensor:
+        """Logits of p(x_0 | x_t) from those that were trained: the same."""
+        return logits
+
     def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
                 probability: Tensor) -> Loss:
         """Loss of a batch: an unbiased estimate of the whole bound, whatever t was drawn from.
@@ -82,7 +87,21 @@ class CrossEntropy(Rebuildable, nn.Module):
 
     def __init__(self, intact_weight: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= intact_weight <= 1:
+            raise ValueError(f"intact_weight is {intact_weight}, expected a weight in [0, 1]")
         self.intact_weight = intact_weight
+
+    def unweighted(self, logits: Tensor, x_t: Tensor) -> Tensor:
+        """Logits (B, L, K) of p(x_0 | x_t) from those that were trained; x_t (B, L) in 0..K.
+
+        A loss that weighs intact tokens by w is least where the odds of x_0 = x_t are w times the true ones: so they
+        are divided by w. At `intact_weight` 0 nothing was learned of intact tokens, and nothing is changed.
+        """
+        if self.intact_weight in (0, 1):
+            return logits
+        visible = (x_t < logits.shape[-1])[..., None].to(logits)
+        code = x_t.clamp(max=logits.shape[-1] - 1)[..., None]
+        return logits.scatter_add(-1, code, -math.log(self.intact_weight) * visible)
 
     def forward(self, transition: Transition, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor,
                 probability: Tensor) -> Loss:

@@ -85,7 +85,8 @@ class DiscreteDiffusion(TokenDecoder):
         t = (spread % 1 * steps).long() + 1
         x_t = self.transition.corrupt(x_0, t, noise)
         logits = self(x_t, t, self.condition(batch["text"]))
-        bound = bound_term(self.transition, logits, x_0, x_t, t).mean() * steps + self.transition.prior_divergence()
+        terms = bound_term(self.transition, self.loss.unweighted(logits, x_t), x_0, x_t, t)
+        bound = terms.mean() * steps + self.transition.prior_divergence()
         self._log(f"{self.phase}/bound", bound, len(x_0), prog_bar=True)
         right, corrupted = logits.argmax(-1) == x_0, x_t != x_0
         for name, group in [("", corrupted)] + [(f"_t{q + 1}of4", corrupted & ((t - 1) * 4 // steps == q)[:, None])
@@ -123,6 +124,7 @@ class DiscreteDiffusion(TokenDecoder):
                 logits = sampler.steer(logits, without, (1 - t / self.transition.num_timesteps)[:, None, None])
             else:
                 logits = network(x_t, t)
+            logits = self.loss.unweighted(logits, x_t)
             if on_logits is not None:
                 on_logits(x_t, t, logits)
             return logits

@@ -152,3 +152,32 @@ def test_the_corrected_loss_is_close_to_the_published_one(golden, transition):
     original = torch.where(tensors["t"] == 0, tensors[f"{variant}.decoder_nll_per_sample"],
                            tensors[f"{variant}.kl_per_sample"])
     torch.testing.assert_close(bound, original, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_weighted_loss_teaches_is_turned_back_into_the_posterior(kind, weight):
+    """Bayes' rule written out, for one token: the loss is least at logits that `unweighted` makes p(x_0 | x_t)."""
+    transition, loss = kind(K, LinearSchedule(T)), CrossEntropy(weight)
+    prior = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05])
+    for t in (1, 3, T):
+        given = transition.marginal(torch.arange(K)[:, None], torch.full((K,), t))[:, 0]  # q(x_t | x_0): (K, K + 1)
+        for x_t in range(K + 1):
+            posterior = prior * given[:, x_t]
+            if posterior.sum() < 1e-6:
+                continue
+            posterior = posterior / posterior.sum()
+            weights = torch.where(torch.arange(K) == x_t, weight, 1.0)
+            taught = (weights * posterior).clamp(min=1e-12).log().requires_grad_()
+            (weights * posterior * -taught.log_softmax(-1)).sum().backward()  # the mean of the loss over x_0
+            assert taught.grad.abs().max() < 1e-6
+            answer = loss.unweighted(taught.detach()[None, None], torch.tensor([[x_t]])).softmax(-1)[0, 0]
+            torch.testing.assert_close(answer, posterior, atol=1e-5, rtol=1e-4)
+
+
+def test_unweighted_leaves_what_was_never_weighed():
+    logits, x_t = torch.randn(2, L, K), torch.randint(K + 1, (2, L))
+    for loss in (VariationalBound(), CrossEntropy(0.0), CrossEntropy(1.0)):
+        assert torch.equal(loss.unweighted(logits, x_t), logits)
+    with pytest.raises(ValueError, match="intact_weight is 1.5"):
+        CrossEntropy(1.5)
