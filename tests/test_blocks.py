@@ -114,7 +114,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path, marks):
               "if __name__ == '__main__': blocks(pathlib.Path(sys.argv[2]), 'cores', count=400).run(writes_its_id)\n")
     (tmp_path / "main.py").write_text(script)
     parent = subprocess.Popen([sys.executable, tmp_path / "main.py", Path(__file__).parent, tmp_path])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not list(tmp_path.glob("blocks/block-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     parent.kill()
