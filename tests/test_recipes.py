@@ -201,3 +201,13 @@ import diffsound.autoregressive, diffsound.text_encoder, diffsound.text_to_sound
 def test_training_imports_without_librosa_and_open_clip():
     done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_curriculum_and_mixtures_as_the_docs_write_them(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("tokens: {init_args: {curriculum: {0: 1, 2000: 3, 6000: null}}}\n"
+                       "audio: {init_args: {mixing: {class_path: diffsound.data.Mixing, "
+                       "init_args: {per_clip: 2, further: [0, 0.7, 0.3]}}}}\n")
+    recipe = changed_recipe(ROOT / "recipes/audioset.yaml", ["--config", str(overlay)])
+    assert build_part(recipe, "tokens").curriculum == {0: 1, 2000: 3, 6000: None}
+    assert build_part(recipe, "audio").mixing.per_clip == 2
