@@ -3,8 +3,9 @@
 from diffsound.text_encoder.bert import BERTTextEncoder
 from diffsound.text_encoder.clip import CLIPTextEncoder
 from diffsound.text_encoder.condition import Condition, NullCondition
+from diffsound.text_encoder.distilled import DistilledTextEncoder
 from diffsound.text_encoder.module import TextEncoder
 from diffsound.text_encoder.small import SmallTextEncoder, trained
 
-__all__ = ["BERTTextEncoder", "CLIPTextEncoder", "Condition", "NullCondition", "SmallTextEncoder", "TextEncoder",
-           "trained"]
+__all__ = ["BERTTextEncoder", "CLIPTextEncoder", "Condition", "DistilledTextEncoder", "NullCondition",
+           "SmallTextEncoder", "TextEncoder", "trained"]

@@ -12,6 +12,7 @@ from diffsound.text_encoder.module import TextEncoder
 from diffsound.text_encoder.word_pieces import (
     END,
     MASK,
+    VOCABULARY,
     build_tokenizer,
     read_vocabulary,
     refuse_other_vocabulary,
@@ -46,11 +47,13 @@ class SmallTextEncoder(TextEncoder):
     On its own it can be trained beforehand to fill in masked words (arXiv:1810.04805) of batches that have "text".
     """
 
+    vocabulary_file = VOCABULARY
+
     def __init__(self, width: int = 192, layers: int = 2, max_tokens: int = 48, dropout: float = 0.0,
                  learning_rate: float = 1e-3, betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01,
                  warmup_steps: int = 100) -> None:
         super().__init__(width, max_tokens, trainable=True)
-        vocabulary = read_vocabulary()
+        vocabulary = read_vocabulary(self.vocabulary_file)
         self.tokenizer = build_tokenizer(vocabulary)
         self.mask_id, self.end_id = vocabulary.index(MASK), vocabulary.index(END)
         self.register_buffer("vocabulary_checksum", vocabulary_checksum(vocabulary))

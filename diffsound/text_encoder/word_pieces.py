@@ -18,8 +18,8 @@ VOCABULARY = Path(__file__).with_name("vocabulary.txt")  # one entry a line, the
 PAD, UNKNOWN, MASK, END = SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[END]")
 
 
-def read_vocabulary() -> list[str]:
-    return VOCABULARY.read_text(encoding="utf-8").split("\n")
+def read_vocabulary(path: Path = VOCABULARY) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")
 
 
 def build_tokenizer(vocabulary: list[str]) -> Tokenizer:
