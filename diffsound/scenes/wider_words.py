@@ -237,7 +237,7 @@ WIDER_WORDS: dict[str, Words] = {
         "shoes step/stepping on a floor", "someone goes/going up the stairs", "a man walks/walking down a hallway",
         "someone strolls/strolling", "footsteps come/coming along", "a woman walks/walking in shoes",
         "someone steps/stepping along a path",
-        nouns=("walking", "the sound of footsteps", "footsteps on a floor", "steps in a hallway",
+        nouns=("walking", "a walker's footsteps", "footsteps on a floor", "steps in a hallway",
                "someone's footsteps")),
     "clap": _words(
         "someone claps/clapping hands", "a child claps/clapping", "a woman claps/clapping her hands",

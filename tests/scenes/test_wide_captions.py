@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def test_plain_captions_are_what_they_were():
 
 def test_every_wide_caption_states_its_structure_and_no_other():
     for structure, text in drawn(4000):
+        assert read(text, "wide") == structure, text
+
+
+def test_wide_reading_knows_plain_captions():
+    for structure, text in drawn(2000, replace(FULL, wording="plain")):
         assert read(text, "wide") == structure, text
 
 
