@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from numpy.random import Generator
 
 from diffsound.scenes.sounds import SOUNDS
 from diffsound.scenes.sounds.sound import Phrases
 from diffsound.scenes.structure import Request, Structure
+from diffsound.scenes.tables import BACKWARDS, Tables
+from diffsound.scenes.wider_tables import WIDER
 
-BACKWARDS = "then, told backwards"
+Wording = Literal["plain", "wide"]
 # Each relation between clauses ('a dog barks') and between nouns ('two barks', 'a dog barking'): {0}, {1}, ... in order
 # of time. Pairs are told backwards, later sound first, as often as forwards: else the order of the words would give
 # away the order of the sounds, and nothing would be learned of "after" and "before".
@@ -66,24 +69,43 @@ ADJECTIVES: dict[str, Phrases] = {
 SAY_ONCE = 0.15  # how often a count of one is spelt out
 
 
-def caption(structure: Structure, rng: Generator) -> str:
-    """A random sentence, in lower case and without a full stop, that is true of `structure` and of nothing else."""
+PLAIN = Tables({name: sound.words for name, sound in SOUNDS.items()}, CLAUSE_TEMPLATES, NOUN_TEMPLATES, CLAUSE_OVER,
+               NOUN_OVER, NOUN_DURING, NOUN_BESIDE, AT, NUMBERS, TIMES, ADVERBS, ADJECTIVES)
+Sources = tuple[Tables, ...]  # what a caption draws from, each equally often
+SOURCES: dict[Wording, Sources] = {"plain": (PLAIN,), "wide": (PLAIN, WIDER)}
+
+
+def caption(structure: Structure, rng: Generator, wording: Wording = "plain") -> str:
+    """A random sentence, in lower case and without a full stop, that is true of `structure` and of nothing else.
+
+    With the "wide" wording every word, number and relation comes from the plain tables or, as often, from wider ones.
+    """
+    sources = SOURCES[wording]
     clausal = rng.random() < 0.5
-    phrase, templates = (_clause, CLAUSE_TEMPLATES) if clausal else (_noun, NOUN_TEMPLATES)
-    parts = [phrase(request, rng) for request in structure.events]
+    phrase = _clause if clausal else _noun
+    parts = [phrase(request, rng, sources) for request in structure.events]
+    tables = _one(sources, rng)
     order = "then"
-    if (BACKWARDS, len(parts)) in templates and rng.random() < 0.5:
+    if (BACKWARDS, len(parts)) in CLAUSE_TEMPLATES and rng.random() < 0.5:
         order = BACKWARDS
-    text = _pick(templates[order, len(parts)], rng).format(*parts)
+    templates = (tables.clause_templates if clausal else tables.noun_templates)[order, len(parts)]
+    if structure.background is None:
+        alone = tables.clauses_alone if clausal else tables.nouns_alone
+        templates = (*templates, *alone.get((order, len(parts)), ()))
+    text = _pick(templates, rng).format(*parts)
     if structure.events[0].at is not None:
-        text = _at(text, structure.events[0].at, rng)
+        text = _at(text, structure.events[0].at, rng, _one(sources, rng))
     if structure.background is None:
         return text
-    over = CLAUSE_OVER if clausal else NOUN_OVER
+    tables = _one(sources, rng)
+    over = tables.clause_over if clausal else tables.noun_over
     if not clausal and len(parts) == 1 and structure.events[0].at is None:
-        beside = NOUN_BESIDE if SOUNDS[structure.events[0].name].momentary else ()
-        over = (*NOUN_OVER, *NOUN_DURING, *beside)
-    return _pick(over, rng).format(text, b=phrase(structure.background, rng))
+        beside = tables.noun_beside if SOUNDS[structure.events[0].name].momentary else ()
+        over = (*over, *tables.noun_during, *beside)
+    template, under = _pick(over, rng), phrase(structure.background, rng, sources)
+    if wording == "wide":  # never 'over the sound of the sound of rain falling'
+        under = under.removeprefix("the sound of ")
+    return template.format(text, b=under)
 
 
 def phrases() -> Iterator[str]:
@@ -107,48 +129,58 @@ def plural(unit: str) -> str:
     return unit + ("es" if unit.endswith(("s", "sh", "ch", "x", "z")) else "s")
 
 
-def _clause(request: Request, rng: Generator) -> str:
-    return _with_manner(_counted(_pick(SOUNDS[request.name].words.clauses, rng), request, rng), request.attributes, rng)
+def _one(sources: Sources, rng: Generator) -> Tables:
+    return sources[rng.integers(len(sources))] if len(sources) > 1 else sources[0]
 
 
-def _noun(request: Request, rng: Generator) -> str:
-    words = SOUNDS[request.name].words
+def _clause(request: Request, rng: Generator, sources: Sources) -> str:
+    clause = _pick(_one(sources, rng).words[request.name].clauses, rng)
+    return _with_manner(_counted(clause, request, rng, sources), request.attributes, rng, sources)
+
+
+def _noun(request: Request, rng: Generator, sources: Sources) -> str:
+    tables = _one(sources, rng)
+    words = tables.words[request.name]
     if words.units and rng.random() < 0.5:
-        return _unit(_pick(words.units, rng), request, rng)
+        return _unit(_pick(words.units, rng), request, rng, sources)
     if request.count == 1 and words.nouns and rng.random() < 0.4:
-        return _with_manner(_pick(words.nouns, rng), request.attributes, rng)
-    return _with_manner(_counted(_pick(words.participles, rng), request, rng), request.attributes, rng)
+        return _with_manner(_pick(words.nouns, rng), request.attributes, rng, sources)
+    participle = _pick(words.participles, rng)
+    if len(tables.participle_frames) > 1:
+        participle = _pick(tables.participle_frames, rng).format(participle)
+    return _with_manner(_counted(participle, request, rng, sources), request.attributes, rng, sources)
 
 
-def _unit(unit: str, request: Request, rng: Generator) -> str:
+def _unit(unit: str, request: Request, rng: Generator, sources: Sources) -> str:
     """'two loud dog barks', 'a dog bark in the distance'."""
     before = [word for word in request.attributes if word in ADJECTIVES and rng.random() < 0.7]
     after = [word for word in request.attributes if word not in before]
-    unit = " ".join([*(_pick(ADJECTIVES[word], rng) for word in before), unit])
+    unit = " ".join([*(_pick(_one(sources, rng).adjectives[word], rng) for word in before), unit])
     if request.count > 1:
-        text = f"{_pick(NUMBERS[request.count], rng)} {plural(unit)}"
+        text = f"{_pick(_one(sources, rng).numbers[request.count], rng)} {plural(unit)}"
     else:
-        text = f"{_pick(NUMBERS[1], rng)} {unit}" if rng.random() < SAY_ONCE else with_article(unit)
-    return _with_manner(text, after, rng)
+        said = rng.random() < SAY_ONCE
+        text = f"{_pick(_one(sources, rng).numbers[1], rng)} {unit}" if said else with_article(unit)
+    return _with_manner(text, after, rng, sources)
 
 
-def _counted(phrase: str, request: Request, rng: Generator) -> str:
-    said = request.count > 1 or (SOUNDS[request.name].words.units and rng.random() < SAY_ONCE)
-    return f"{phrase} {_pick(TIMES[request.count], rng)}" if said else phrase
+def _counted(phrase: str, request: Request, rng: Generator, sources: Sources) -> str:
+    said = request.count > 1 or (SOUNDS[request.name].momentary and rng.random() < SAY_ONCE)
+    return f"{phrase} {_pick(_one(sources, rng).times[request.count], rng)}" if said else phrase
 
 
-def _with_manner(phrase: str, attributes: Phrases | list[str], rng: Generator) -> str:
+def _with_manner(phrase: str, attributes: Phrases | list[str], rng: Generator, sources: Sources) -> str:
     if len(attributes) > 1:
         attributes = [attributes[i] for i in rng.permutation(len(attributes))]
-    return " and ".join([" ".join([phrase, *(_pick(ADVERBS[word], rng) for word in attributes[:1])]),
-                         *(_pick(ADVERBS[word], rng) for word in attributes[1:])])
+    adverbs = [_pick(_one(sources, rng).adverbs[word], rng) for word in attributes]
+    return " and ".join([" ".join([phrase, *adverbs[:1]]), *adverbs[1:]])
 
 
-def _at(text: str, second: float, rng: Generator) -> str:
+def _at(text: str, second: float, rng: Generator, frame: Tables) -> str:
     number = f"{second:g}"
     if second == int(second) and int(second) in NUMBERS:
         number = NUMBERS[int(second)][0] if rng.random() < 0.5 else number
-    return _pick(AT, rng).format(text, n=number, s="second" if second == 1 else "seconds")
+    return _pick(frame.at, rng).format(text, n=number, s="second" if second == 1 else "seconds")
 
 
 def with_article(unit: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
+from diffsound.scenes.captions import Wording
 from diffsound.scenes.captions import caption as word
 from diffsound.scenes.layout import lay_out
 from diffsound.scenes.room import bed, place
@@ -61,18 +62,19 @@ def make_scene(seed: int, index: int, num_samples: int = 86016, sample_rate: int
     """
     rng, world = np.random.default_rng([seed, index]), world or World()
     structure = world.draw(rng, part)
-    return render(structure, rng, num_samples, sample_rate, rooms=bool(rng.random() < world.rooms))
+    return render(structure, rng, num_samples, sample_rate, rooms=bool(rng.random() < world.rooms),
+                  wording=world.wording)
 
 
 def render(structure: Structure, rng: Generator, num_samples: int = 86016, sample_rate: int = 22050,
-           caption: str | None = None, rooms: bool = False) -> Scene:
+           caption: str | None = None, rooms: bool = False, wording: Wording = "plain") -> Scene:
     """A scene that is true to `structure`; another state of `rng` gives another true rendering.
 
     Args:
-        caption: the sentence to keep with it; by default `rng` words some.
+        caption: the sentence to keep with it; by default `rng` words some, as `wording` says.
         rooms: whether sounds are near or far in a room, with a bed of noise under some scenes.
     """
-    captions = (caption,) if caption else tuple(word(structure, rng) for _ in range(WORDINGS_PER_SCENE))
+    captions = (caption,) if caption else tuple(word(structure, rng, wording) for _ in range(WORDINGS_PER_SCENE))
     waveform, events = np.zeros(num_samples, np.float32), []
     manner = {request.name: _draw_manner(request, rooms, rng) for request in structure.requests}
     for slot in lay_out(structure, num_samples / sample_rate, rng):

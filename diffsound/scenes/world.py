@@ -6,10 +6,11 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from numpy.random import Generator
 
+from diffsound.scenes.captions import Wording
 from diffsound.scenes.sounds import MOMENTARY, SOUNDS, SUSTAINED
 from diffsound.scenes.structure import AXES, MOST_REPEATS, Request, Structure
 
@@ -27,12 +28,14 @@ class World:
     kinds: how often each kind of structure is drawn; see `Structure.kind`.
     attributes: the share of sounds that something is said of.
     rooms: the share of scenes in which sounds are near or far in a room, some over a faint bed of noise.
+    wording: how captions say it; "plain" with the few phrases that `read` knows, "wide" with many more beside them.
     """
 
     classes: tuple[str, ...] = ()
     kinds: dict[str, float] = field(default_factory=lambda: dict(KINDS))
     attributes: float = 0.0
     rooms: float = 0.0
+    wording: Wording = "plain"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes or SOUNDS))
@@ -44,6 +47,8 @@ class World:
             raise ValueError(f"world.attributes is {self.attributes}, expected a share from 0 to 1")
         if not 0 <= self.rooms <= 1:
             raise ValueError(f"world.rooms is {self.rooms}, expected a share from 0 to 1")
+        if self.wording not in get_args(Wording):
+            raise ValueError(f"world.wording is '{self.wording}', expected one of {', '.join(get_args(Wording))}")
         for classes, name in ((self.momentary, "momentary"), (self.sustained, "sustained")):
             if len(classes) < MOST_REPEATS:
                 raise ValueError(f"world.classes has {len(classes)} {name} sounds ({', '.join(classes)}): expected at "
