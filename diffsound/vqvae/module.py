@@ -27,6 +27,7 @@ class VQVAE(Checkpointed, LightningModule):
     """Mel-spectrogram codec of Diffsound (arXiv:2207.09983), after SpecVQGAN (arXiv:2110.08791).
 
     Tokens are time-major: token `column * rows + row`, row 0 the lowest band, stands for 16 mel bins by 16 frames.
+    Where the quantizer has several streams, so many rows beside each other stand for one band together.
 
     Args:
         embed_dim: length of the code vectors; must be the quantizer's.
@@ -62,7 +63,7 @@ class VQVAE(Checkpointed, LightningModule):
 
     @property
     def rows(self) -> int:
-        return self.mel.n_mels // CELL
+        return self.mel.n_mels // CELL * self.quantize.streams
 
     @property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from diffsound.processes import summed_over_processes
 
 class Quantized(NamedTuple):
     z_q: Tensor  # (B, D, rows, columns) float32; its gradient goes straight through to z
-    indices: Tensor  # (B, rows, columns) int64 in 0..codebook_size - 1
+    indices: Tensor  # (B, rows * streams, columns) int64 in 0..codebook_size - 1
     loss: Tensor  # (), what the quantizer adds to the training loss
 
 
@@ -29,6 +29,7 @@ class Quantizer(Rebuildable, nn.Module):
 
     codebook_size: int
     embed_dim: int  # D
+    streams: int = 1  # codes of each vector; they are rows of `indices` beside each other, the first the lowest
 
     def forward(self, z: Tensor) -> Quantized:
         """z (B, D, rows, columns) -> Quantized."""
@@ -39,11 +40,11 @@ class Quantizer(Rebuildable, nn.Module):
         raise NotImplementedError
 
     def lookup(self, z: Tensor) -> Tensor:
-        """z (B, D, rows, columns) -> codes (B, rows, columns) int64."""
+        """z (B, D, rows, columns) -> codes (B, rows * streams, columns) int64."""
         raise NotImplementedError
 
     def embed(self, indices: Tensor) -> Tensor:
-        """Codes (B, rows, columns) -> vectors (B, D, rows, columns)."""
+        """Codes (B, rows * streams, columns) -> vectors (B, D, rows, columns)."""
         raise NotImplementedError
 
 
@@ -184,47 +185,53 @@ class FiniteScalar(Quantizer):
     """Rounds each of D numbers to one of a few levels; a code is the combination (FSQ, arXiv:2309.15505).
 
     Nothing is learned here, so no code can die. The level of z is (tanh(z) + 1) / 2 * (levels - 1), rounded; levels are
-    spread over [-1, 1] again in z_q. The first of the D numbers changes fastest with the code.
+    spread over [-1, 1] again in z_q. The first of a code's numbers changes fastest with the code.
 
     Args:
-        levels: number of levels of each of the D numbers; `codebook_size` is their product.
+        levels: number of levels of each number of a code; `codebook_size` is their product.
         noise: in training, uniform noise of up to this many levels is added before rounding, so that the encoder
             learns to stay clear of the borders between levels.
+        streams: codes of each vector, which has `len(levels)` numbers for each: two of 256 tell more than one of
+            256, and are easier to learn for a decoder than one of 65536.
     """
 
-    def __init__(self, levels: list[int], noise: float = 0.2) -> None:
+    def __init__(self, levels: list[int], noise: float = 0.2, streams: int = 1) -> None:
         super().__init__()
         if not levels or min(levels) < 2:
             raise ValueError(f"levels {levels} of FiniteScalar must be a list of numbers >= 2: change quantizer levels")
-        self.codebook_size, self.embed_dim, self.noise = math.prod(levels), len(levels), noise
+        if streams < 1:
+            raise ValueError(f"streams of FiniteScalar is {streams}, expected at least 1: change quantizer streams")
+        self.codebook_size, self.embed_dim, self.noise = math.prod(levels), len(levels) * streams, noise
+        self.streams = streams
         size = torch.tensor(levels)
-        self.register_buffer("top", size - 1, persistent=False)  # (D,) the highest level
+        self.register_buffer("top", size - 1, persistent=False)  # (levels,) the highest level
         self.register_buffer("size", size, persistent=False)
-        self.register_buffer("place", size.cumprod(0) // size, persistent=False)  # (D,) place value in the code
+        self.register_buffer("place", size.cumprod(0) // size, persistent=False)  # (levels,) place value in the code
 
     def quantize(self, z: Tensor) -> Quantized:
         level = self.level(z)
         noise = self.noise * (2 * torch.rand_like(level) - 1) if self.training else 0.0
         rounded = self.round(level + noise)
         z_q = straight_through(level, rounded) * 2 / self.top - 1
-        return Quantized(z_q.movedim(-1, 1), self.code(rounded), z.new_zeros(()))
+        return Quantized(z_q.flatten(-2).movedim(-1, 1), self.code(rounded), z.new_zeros(()))
 
     def lookup(self, z: Tensor) -> Tensor:
         return self.code(self.round(self.level(z.detach().float())))
 
     def embed(self, indices: Tensor) -> Tensor:
-        level = indices[..., None] // self.place % self.size
-        return (level * 2 / self.top - 1).movedim(-1, 1)
+        codes = indices.unflatten(1, (-1, self.streams)).movedim(2, -1)  # (B, rows, columns, streams)
+        level = codes[..., None] // self.place % self.size
+        return (level * 2 / self.top - 1).flatten(-2).movedim(-1, 1)
 
     def level(self, z: Tensor) -> Tensor:
-        """(B, D, rows, columns) -> (B, rows, columns, D) in 0..top, not rounded."""
-        return (torch.tanh(z.movedim(1, -1)) + 1) / 2 * self.top
+        """(B, D, rows, columns) -> (B, rows, columns, streams, levels) in 0..top, not rounded."""
+        return (torch.tanh(z.movedim(1, -1).unflatten(-1, (self.streams, -1))) + 1) / 2 * self.top
 
     def round(self, level: Tensor) -> Tensor:
         return level.round().clamp(min=0).minimum(self.top)
 
     def code(self, rounded: Tensor) -> Tensor:
-        return (rounded.long() * self.place).sum(-1)
+        return (rounded.long() * self.place).sum(-1).movedim(-1, 2).flatten(1, 2)
 
 
 def nearest(vectors: Tensor, codes: Tensor) -> Tensor:

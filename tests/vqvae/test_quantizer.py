@@ -164,6 +164,17 @@ def test_every_finite_scalar_code_is_reachable_and_comes_back(levels):
     assert loss == 0
 
 
+def test_streams_are_codes_of_their_own_beside_each_other():
+    two, one = FiniteScalar([4, 3], streams=2).eval(), FiniteScalar([4, 3]).eval()
+    z = torch.randn(2, 4, 3, 5)
+    indices = two.lookup(z)
+    assert indices.shape == (2, 6, 5)
+    assert torch.equal(indices[:, 0::2], one.lookup(z[:, :2]))
+    assert torch.equal(indices[:, 1::2], one.lookup(z[:, 2:]))
+    torch.testing.assert_close(two.embed(indices), two(z).z_q)
+    assert torch.equal(two.lookup(torch.atanh(two.embed(indices).clamp(-0.99, 0.99))), indices)
+
+
 def test_finite_scalar_noise_moves_only_what_is_near_a_border():
     quantizer = FiniteScalar([4], noise=0.2).train()
     position = torch.linspace(0.01, 2.99, 500)  # in levels
@@ -177,6 +188,8 @@ def test_finite_scalar_noise_moves_only_what_is_near_a_border():
 def test_finite_scalar_refuses_levels_that_say_nothing():
     with pytest.raises(ValueError, match="levels"):
         FiniteScalar([4, 1])
+    with pytest.raises(ValueError, match="streams of FiniteScalar is 0"):
+        FiniteScalar([4], streams=0)
 
 
 def test_perplexity_counts_codes_in_equal_use():

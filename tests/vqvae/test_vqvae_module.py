@@ -181,6 +181,19 @@ def test_training_reports_and_its_checkpoint_rebuilds_the_codec(tmp_path):
     assert loaded.fingerprint == vqvae.fingerprint
 
 
+def test_two_codes_a_cell_are_twice_as_many_rows():
+    vqvae = make_vqvae(FiniteScalar([4, 4], streams=2)).eval()
+    tokens = vqvae.encode(torch.randn(2, 4 * 16 * 256) / 4)
+    assert vqvae.rows == 10
+    assert tokens.shape == (2, 40)
+    mel = vqvae.decode(tokens, 4)
+    assert mel.shape == (2, 80, 64)
+    for stream in (0, 1):  # both are heard
+        other = tokens.clone()
+        other[:, 10 + stream] = 15 - other[:, 10 + stream]
+        assert (vqvae.decode(other, 4) - mel).abs().amax((1, 2)).min() > 0
+
+
 @pytest.mark.parametrize("make", [lambda: FiniteScalar([4, 4, 4, 4]), lambda: EMACodebook(32, 4, restart_after=2),
                                   lambda: Codebook(32, 4, restart_after=2)], ids=["finite", "ema", "codebook"])
 def test_a_resumed_run_equals_an_unbroken_one(make, tmp_path):
