@@ -4,7 +4,7 @@
 
 ESC10 is a folder with audio/ and metadata.csv (filename, fold, category, source_id, source_title, author, license,
 source_url): folds 1 to 3 are for training, fold 4 for the test. MORE is a folder with a manifest.jsonl of freely
-licensed sounds (audio, caption, labels, license, attribution, source_urls, group); those under a share-alike licence are
+licensed sounds (audio, caption, labels, license, attribution, source_urls, group); those under share-alike licences are
 left out, and those of a recording that fold 4 was cut from. In captions everything recorded is "real": so that a real
 dog can be told from one of the synthesised scenes.
 """
