@@ -101,7 +101,8 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--condition_width", type=int, default=512, help="width of the text encoder")
         parser.add_argument("--train", type=Training, default=Training())
         parser.add_argument("--start_from", type=str | None, default=None,
-                            help="checkpoint whose weights training starts from; steps and optimizer begin anew")
+                            help="checkpoint or bundle whose weights training starts from; steps and optimizer begin "
+                                 "anew")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all results")
         parser.add_argument("--bulk", type=Bulk, default=Bulk())
         for part in MODULES:
@@ -126,7 +127,8 @@ class RecipeCLI(LightningCLI):
     def before_fit(self) -> None:
         path = self.config[self.subcommand].start_from
         if path:
-            checkpoint = read_checkpoint(path)
+            from_file = Path(path).is_file() or path.endswith(".ckpt")
+            checkpoint = read_checkpoint(path) if from_file else _of_bundle(path, self.model)
             self.model.on_load_checkpoint(checkpoint)
             self.model.load_state_dict(checkpoint["state_dict"])
 
@@ -164,6 +166,22 @@ def run(verb: str, args: list[str]) -> None:
         )
     except (ValueError, MisconfigurationException) as error:
         raise ValueError(_essence(str(error))) from error
+
+
+def _of_bundle(name: str, model: LightningModule) -> dict[str, Any]:
+    """The part of the bundle `name` (see `diffsound.pretrained.find`) that is of the class of `model`, as a checkpoint.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    from diffsound.bundle import PARTS, read_bundle
+    from diffsound.pretrained import find
+
+    bundle = read_bundle(find(name).folder)
+    for part in (getattr(bundle, part) for part in PARTS):
+        if type(part) is type(model):
+            return {"spec": part.spec, "state_dict": part.state_dict(), "facts": part.facts}
+    raise ValueError(f"start_from: the bundle {name} has no {type(model).__name__}")
 
 
 def _tokenize(codec: LightningModule, data: LightningDataModule, bulk: Bulk) -> None:

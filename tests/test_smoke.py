@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 
+from diffsound.bundle import write_bundle
 from diffsound.checkpoint import fingerprint
 from diffsound.cli import main
 from diffsound.data import TokenDataModule
@@ -140,6 +141,21 @@ def test_pretraining_on_one_data_set_then_captions_of_another(command, trained):
     assert command("predict", "predict", *other, "--text_to_sound.init_args.codec", codec) == 0
     sidecar = json.loads(next((trained.parent / "captioned/clips").glob("*.json")).read_text())
     assert sidecar["parts"]["codec"] == VQVAE.from_checkpoint(codec).fingerprint
+
+
+def test_a_bundle_is_trained_further(command, trained, tmp_path):
+    model = TextToSound.from_checkpoints(str(trained / "diffusion/last.ckpt"), str(trained / "vqvae/last.ckpt"),
+                                         GriffinLim(TokenStore(trained / "tokens").mel), StridedSampler(2), columns=4)
+    bundle = tmp_path / "bundle"
+    write_bundle(model, bundle, "A card.")
+    other = ["--name", "further", "--audio.init_args.seed", "9"]
+    assert command("tokenize", "tokenize", *other, "--model.init_args.path", str(bundle)) == 0
+    assert command("fit", "diffusion", *other, "--start_from", str(bundle), "--train.diffusion.max_steps", "1") == 0
+    before, after = (DiscreteDiffusion.from_checkpoint(folder / "diffusion/last.ckpt")
+                     for folder in (trained, trained.parent / "further"))
+    assert before.facts["codec"] == after.facts["codec"]
+    moved = [(one - other).abs().max() for one, other in zip(before.parameters(), after.parameters(), strict=True)]
+    assert 0 < max(moved) < 0.1  # a step away, not trained anew
 
 
 def test_validate_scores_a_checkpoint(command, trained, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -220,5 +221,10 @@ def whole_columns(mel: Tensor) -> Tensor:
 
 
 def trained(path: str) -> VQVAE:
-    """`VQVAE.from_checkpoint`, as a recipe can name it."""
-    return VQVAE.from_checkpoint(path)
+    """The codec of a checkpoint, or of a bundle (see `diffsound.pretrained.find`), as a recipe can name it."""
+    if Path(path).is_file() or path.endswith(".ckpt"):
+        return VQVAE.from_checkpoint(path)
+    from diffsound.bundle import read_bundle  # which needs this module
+    from diffsound.pretrained import find
+
+    return read_bundle(find(path).folder).codec
