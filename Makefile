@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
+.PHONY: help setup demo demo-train test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
         train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
 
 help:  ## this list
@@ -23,8 +23,11 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## environment in .venv; every other target does this by itself
 
-demo: $(READY)  ## train the whole chain on procedural scenes and make a page of clips: out/demo/index.html
+demo: $(READY)  ## sounds by the model of the package: open out/demo/index.html
 	$(BIN)/diffsound demo $(ARGS)
+
+demo-train: $(READY)  ## train the whole chain on procedural scenes and make a page of its clips: out/demo-train/index.html
+	$(BIN)/diffsound demo-train $(ARGS)
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -22,7 +22,7 @@ def main(args: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="diffsound bundle", description=main.__doc__.splitlines()[0],
-        epilog="Other options, such as --runs out/demo/runs or --config FILE, change the recipe first.")
+        epilog="Other options, such as --runs out/demo-train/runs or --config FILE, change the recipe first.")
     parser.add_argument("--recipe", required=True, type=Path, help="whose text_to_sound names the checkpoints")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="of the bundle; must not exist")
     parser.add_argument("--half", action="store_true",

@@ -110,7 +110,7 @@ def rebuild(spec: dict[str, Any], kind: type = object) -> Any:
     arguments = {key: _rebuild_value(value) for key, value in spec["init_args"].items()}
     if unknown := arguments.keys() - _signature(cls).parameters.keys():
         raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "
-                         "wrote it; use that version, or train again (make demo ARGS=--fresh)")
+                         "wrote it; use that version, or train again (make demo-train ARGS=--fresh)")
     return cls(**arguments)
 
 

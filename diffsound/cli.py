@@ -28,7 +28,8 @@ other verbs:
   manifest         list the clips of a data set folder in the file that recipes read
   label-text       the texts that pretraining makes of labels
   store            what a token store holds, whether it is whole, how fast it is read
-  demo             train the whole chain on procedural scenes and make a page of clips
+  demo             a page of clips by the model of the package, with what a judge hears in them
+  demo-train       train the whole chain on procedural scenes and make a page of its clips
   ablation         every corruption, the baseline and every sampler on the same data, budget and seeds: one table
   evaluate         score what a system makes: events, order, number; distances; captions; a page with all of it
   inside           how one sentence becomes a sound: confidence, attention to its words, a film, on one page
@@ -47,7 +48,8 @@ OTHER_VERBS = {  # whose module has a main(args)
     "generate": "diffsound.generate", "replay": "diffsound.replay", "serve": "diffsound.app.command",
     "bundle": "diffsound.bundle_cli", "completion": "diffsound.completion",
     "manifest": "diffsound.data.manifest_cli", "label-text": "diffsound.data.label_text_cli",
-    "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "ablation": "diffsound.ablation",
+    "store": "diffsound.data.store_cli", "demo": "diffsound.demo", "demo-train": "diffsound.demo_train",
+    "ablation": "diffsound.ablation",
     "evaluate": "diffsound.evaluation.evaluate", "inside": "diffsound.inside.command",
     "bench": "diffsound.bench",
     "listening-test": "diffsound.listening_test.command",

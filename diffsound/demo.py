@@ -1,57 +1,94 @@
-"""`diffsound demo`: the whole chain trained on procedural scenes, then a page of what it makes."""
+"""`diffsound demo`: sentences made to sound by a trained model, on a page with what a judge hears in them."""
 
 from __future__ import annotations
 
 import argparse
+import html
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
+from diffsound.generate import MODEL
+from diffsound.whole_file import write_text
 
-from diffsound.callbacks.clip_writer import clip_name
-from diffsound.demo_page import SENTENCES, write_page
-from diffsound.recipe import fit_once, run
+if TYPE_CHECKING:
+    from diffsound.clip import Clip
+    from diffsound.evaluation.tagger import EventTagger
 
-RECIPE = Path("recipes/scenes.yaml")
-STAGES = {  # stage: (verb, what is said)
-    "vqvae": ("fit", "the codec learns to turn sound into tokens and back"),
-    "tokenize": ("tokenize", "all scenes become tokens"),
-    "vocoder": ("fit", "the vocoder learns to turn mels into sound"),
-    "diffusion": ("fit", "the decoder learns to turn text into tokens"),
-    "predict": ("predict", "eight sentences become sound"),
-}
+SENTENCES = (
+    "a dog barks three times",
+    "rain falls on a roof",
+    "a bird chirps, then thunder rumbles",
+    "someone knocks on a door before a cat meows",
+    "a helicopter flies overhead after a bell rings",
+    "a duck quacks while the wind howls",
+    "two car horns honk, then an engine runs",
+    "a phone rings loudly in the distance",
+    "first a whistle blows, then a drum is hit twice",
+    "a real dog barking",
+    "real waves breaking on a beach",
+    "a real rooster crows",
+)
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222}
+.clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1.5rem}
+figure{margin:0}figcaption{font-weight:600}img,audio{width:100%}small{color:#555;font-weight:400}code{font-size:.9em}"""
 
 
 def main(args: list[str]) -> None:
-    """Train what is not trained yet, make the clips, write the page. Interrupted, it goes on where it stopped.
+    """Make a page of sounds by the model of the package, in OUT/index.html."""
+    parser = argparse.ArgumentParser(prog="diffsound demo", description=main.__doc__)
+    parser.add_argument("--model", default=MODEL, help="bundle: a name of the package's, a folder or a hub id")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the page and its clips")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(args)
+    from diffsound.evaluation.judge import load_judge
+    from diffsound.text_to_sound import TextToSound
 
-    Raises:
-        FileNotFoundError: outside the project's folder, where the recipe is not found.
-    """
-    parser = argparse.ArgumentParser(prog="diffsound demo", description=main.__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the page and all else")
-    parser.add_argument("--fresh", action="store_true", help="train again what is already trained")
-    options, extra = parser.parse_known_args(args)
-    if not RECIPE.is_file():
-        raise FileNotFoundError(f"there is no {RECIPE} here: run the demo in the project's folder")
-    recipe = OmegaConf.load(RECIPE)
-    runs, prompts = options.out / "runs", options.out / "prompts.txt"
-    options.out.mkdir(parents=True, exist_ok=True)
-    prompts.write_text("\n".join(SENTENCES) + "\n")
-    folder, seconds = runs / recipe.name, {}
-    for number, (stage, (verb, purpose)) in enumerate(STAGES.items(), 1):
-        print(f"\n[{number}/{len(STAGES)}] {purpose} ({stage})", flush=True)
-        command = ["--config", str(RECIPE), "--config", f"configs/stage/{stage}.yaml", "--runs", str(runs),
-                   "--prompts.init_args.file", str(prompts), *extra]
+    start = time.perf_counter()
+    model, judge = TextToSound.from_pretrained(options.model), load_judge()
+    loaded = time.perf_counter() - start
+    figures, seconds = [], 0.0
+    for number, text in enumerate(SENTENCES):
         start = time.perf_counter()
-        if verb == "fit":
-            checkpoint = folder / stage / "last.ckpt"
-            if not fit_once(command, checkpoint, recipe.train[stage].max_steps, options.fresh):
-                print("done before; --fresh trains it again")
-                continue
-        else:
-            run(verb, command)
-        seconds[stage] = time.perf_counter() - start
-    clips = [folder / "clips" / f"{clip_name(index, text)}.json" for index, text in enumerate(SENTENCES)]
-    page = write_page(options.out, folder / "vqvae" / "last.ckpt", folder / "vocoder" / "last.ckpt", clips, seconds)
-    print(f"\n{sum(seconds.values()) / 60:.1f} minutes. Open {page} in a browser.")
+        clip = model(text, seed=options.seed)
+        took = time.perf_counter() - start
+        seconds += took
+        figures.append(_figure(options.out, f"{number:02d}", clip, took, judge))
+        print(f"{took:.2f} s  {text}", flush=True)
+    page = options.out / "index.html"
+    write_text(page, _page(options.model, figures, loaded, seconds))
+    print(f"\nOpen {page} in a browser.")
+
+
+def _figure(out: Path, name: str, clip: Clip, took: float, judge: EventTagger) -> str:
+    """The clip with its picture in `out`/clips, and how the page shows it."""
+    from diffsound.evaluation.clips import ClipSet
+    from diffsound.evaluation.scoring import listen
+    from diffsound.evaluation.timeline_picture import save_timelines
+    from diffsound.scenes import read
+
+    folder = out / "clips"
+    folder.mkdir(parents=True, exist_ok=True)
+    clip.save(folder / f"{name}.wav")
+    text = clip.sidecar["text"]
+    heard, = listen(judge, ClipSet("made", (clip.waveform,), clip.sample_rate, (text,), (name,)))
+    structure = read(text)
+    asked = [{"name": request.name, "onset": request.at, "offset": None}
+             for request in (structure.requests if structure else ()) for _ in range(request.count)]
+    save_timelines(folder / f"{name}.png", clip.mel.numpy(), clip.mel_settings, asked,
+                   [vars(event) for event in heard])
+    said = ", ".join(event.name.replace("_", " ") for event in heard) or "nothing it knows"
+    return (f'<figure><figcaption>{html.escape(text)}<br><small>made in {took:.2f} s; the judge hears: '
+            f'{html.escape(said)}. <code>diffsound replay clips/{name}.json</code></small></figcaption>'
+            f'<audio controls preload="none" src="clips/{name}.wav"></audio>'
+            f'<img src="clips/{name}.png" alt="what was asked for and heard, over the mel spectrogram" loading="lazy">'
+            '</figure>')
+
+
+def _page(model: str, figures: list[str], loaded: float, seconds: float) -> str:
+    return ('<!doctype html><html lang="en"><meta charset="utf-8"><title>Diffsound: sounds from sentences</title>'
+            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+            f'<h1>Sounds from sentences</h1><p>By the model “{html.escape(model)}”, on this machine: loaded in '
+            f'{loaded:.1f} s, {len(figures)} clips in {seconds:.1f} s. The judge knows the sounds of procedural scenes, '
+            'so of a real recording it hears at best the nearest of them.</p>'
+            f'<div class="clips">{"".join(figures)}</div>')

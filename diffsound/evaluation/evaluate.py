@@ -50,7 +50,7 @@ def main(args: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="diffsound evaluate", description=main.__doc__.splitlines()[0],
-        epilog="Other options, such as --runs out/demo/runs or --config FILE, change the recipe first.")
+        epilog="Other options, such as --runs out/demo-train/runs or --config FILE, change the recipe first.")
     parser.add_argument("--recipe", type=Path, help="names the system and the real clips of its test split")
     parser.add_argument("--clips", type=Path, help="folder of clips to score, with sidecars; none are made then")
     parser.add_argument("--reference", type=Path, help="folder or manifest of real clips, in place of the recipe's")

@@ -22,7 +22,7 @@ def main(args: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="diffsound inside", description=main.__doc__.splitlines()[0],
-        epilog="Other options, such as --runs out/demo/runs or --config FILE, change the recipe first.")
+        epilog="Other options, such as --runs out/demo-train/runs or --config FILE, change the recipe first.")
     parser.add_argument("--recipe", type=Path, required=True, help="names the system, whose decoder is of diffusion")
     parser.add_argument("--text", required=True, help="what should be heard")
     parser.add_argument("--negative", help="what should not be heard, for a sampler with guidance")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffsound.demo_page import RENDERINGS, SENTENCES, NearestRendering
+from diffsound.demo_train_page import RENDERINGS, SENTENCES, NearestRendering
 from diffsound.mel import LogMel, MelSettings
 from diffsound.scenes import Structure, render
 
