@@ -22,8 +22,8 @@ SENTENCES = (
     "someone knocks on a door before a cat meows",
     "a helicopter flies overhead after a bell rings",
     "a duck quacks while the wind howls",
-    "two car horns honk, then an engine runs",
-    "a phone rings loudly in the distance",
+    "two car honks, then an engine running",
+    "a telephone rings loudly and far away",
     "first a whistle blows, then a drum is hit twice",
     "a real dog barking",
     "real waves breaking on a beach",
@@ -72,7 +72,7 @@ def _figure(out: Path, name: str, clip: Clip, took: float, judge: EventTagger) -
     clip.save(folder / f"{name}.wav")
     text = clip.sidecar["text"]
     heard, = listen(judge, ClipSet("made", (clip.waveform,), clip.sample_rate, (text,), (name,)))
-    structure = read(text)
+    structure = read(text, "wide")
     asked = [{"name": request.name, "onset": request.at, "offset": None}
              for request in (structure.requests if structure else ()) for _ in range(request.count)]
     save_timelines(folder / f"{name}.png", clip.mel.numpy(), clip.mel_settings, asked,
@@ -89,6 +89,6 @@ def _page(model: str, figures: list[str], loaded: float, seconds: float) -> str:
     return ('<!doctype html><html lang="en"><meta charset="utf-8"><title>Diffsound: sounds from sentences</title>'
             f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
             f'<h1>Sounds from sentences</h1><p>By the model “{html.escape(model)}”, on this machine: loaded in '
-            f'{loaded:.1f} s, {len(figures)} clips in {seconds:.1f} s. The judge knows the sounds of procedural scenes, '
-            'so of a real recording it hears at best the nearest of them.</p>'
+            f'{loaded:.1f} s, {len(figures)} clips in {seconds:.1f} s. The judge knows the sounds of procedural '
+            'scenes, so of a real recording it hears at best the nearest of them.</p>'
             f'<div class="clips">{"".join(figures)}</div>')

@@ -1,4 +1,4 @@
-"""The page that `diffsound demo-train` ends with: sentences with their sounds, and what codec and vocoder do to true ones."""
+"""The page that `diffsound demo-train` ends with: sentences with their sounds, and what is lost of true ones."""
 
 from __future__ import annotations
 

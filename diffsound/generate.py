@@ -162,7 +162,7 @@ class ByEvents:
     def _asked(self, text: str) -> Structure:
         from diffsound.scenes import read
 
-        if (asked := read(text)) is None:
+        if (asked := read(text, "wide")) is None:
             raise ValueError(f"--best-of: the judge cannot tell what {text!r} asks for, which is no sentence of a "
                              "scene: give --rank clap --clap FOLDER, or leave --best-of out")
         return asked

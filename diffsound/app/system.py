@@ -177,7 +177,7 @@ class System:
         from diffsound.evaluation.timeline_picture import save_timelines
         from diffsound.scenes import read
 
-        if (structure := read(job.text)) is None:
+        if (structure := read(job.text, "wide")) is None:
             raise NotThere("there is no timeline: the judge cannot tell what this sentence asks for, which is no "
                            "sentence of a scene")
         if self.judge.mel != job.clip.mel_settings:

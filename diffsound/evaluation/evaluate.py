@@ -213,7 +213,7 @@ class Evaluation:
         """What the judge hears, where all texts are captions of scenes, with the worst and the best clips."""
         made = rows["made"]
         if not subjects.structures:
-            others = [text for text in made.texts if read(text) is None]
+            others = [text for text in made.texts if read(text, "wide") is None]
             self.results.skip("scores of scenes", f"{len(others)} of {len(made)} texts are no captions of scenes, such "
                               f"as {(others or [''])[0]!r}", made)
             return
