@@ -178,7 +178,7 @@ def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
 
 def test_the_system_is_scored_by_a_judge(command, trained, capsys):
     folder = trained.parents[1]
-    (folder / "s.csv").write_text("text,asks,new\nthe pooch yaps,dog,all words\na mutt ahead of a moggy,dog > cat,words\n")
+    (folder / "s.csv").write_text("text,asks,new\nthe pooch yaps,dog,all words\na mutt before a moggy,dog > cat,words")
     assert main(["evaluate", "--recipe", str(ROOT / "recipes/scenes.yaml"), "--config", str(folder / "tiny.yaml"),
                  "--runs", str(folder / "runs"), "--num-clips", "4", "--sentences", str(folder / "s.csv"), "--out",
                  str(folder / "evaluation")]) == 0
