@@ -194,10 +194,16 @@ def test_a_resumed_run_counts_on_and_keeps_its_codec(command, trained):
 
 def test_the_system_is_scored_by_a_judge(command, trained, capsys):
     folder = trained.parents[1]
+    (folder / "s.csv").write_text("text,asks,new\nthe pooch yaps,dog,all words\na mutt before a moggy,dog > cat,words")
     assert main(["evaluate", "--recipe", str(ROOT / "recipes/scenes.yaml"), "--config", str(folder / "tiny.yaml"),
-                 "--runs", str(folder / "runs"), "--num-clips", "4", "--out", str(folder / "evaluation")]) == 0
-    assert "event F1" in capsys.readouterr().out
-    assert json.loads((folder / "evaluation/scores.json").read_text())["clips"] == 4
+                 "--runs", str(folder / "runs"), "--num-clips", "4", "--sentences", str(folder / "s.csv"), "--out",
+                 str(folder / "evaluation")]) == 0
+    told = capsys.readouterr().out
+    assert "event F1, held-out sentences" in told
+    assert "order, training captions" in told
+    content = json.loads((folder / "evaluation/scores.json").read_text())
+    assert content["clips"] == 4
+    assert {"kind", "sentences"} <= content["by"].keys()
 
 
 @pytest.mark.parametrize(("stage", "options", "message"), [

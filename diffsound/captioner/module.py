@@ -90,7 +90,7 @@ class Captioner(Checkpointed, LightningModule):
         loss = self._caption_loss(self.encoder(self.log_mel(batch["waveform"])), texts)
         self.log(f"{self.phase}/loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
         if "structure" in batch:
-            right = [read(text) == Structure.from_dict(asked)
+            right = [read(text, "wide") == Structure.from_dict(asked)
                      for text, asked in zip(self.caption(batch["waveform"]), batch["structure"], strict=True)]
             self.log(f"{self.phase}/exact", sum(right) / size, prog_bar=True, batch_size=size, sync_dist=True)
 

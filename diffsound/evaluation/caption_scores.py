@@ -61,7 +61,7 @@ def caption_scores(candidates: Captions, references: Sequence[Captions], structu
         ValueError: if there are no captions, their numbers differ, or a clip has no reference.
     """
     _check(candidates, references, structures)
-    scores = CaptionScores(scene_rows([read(text) for text in candidates], structures) if structures else {})
+    scores = CaptionScores(scene_rows([read(text, "wide") for text in candidates], structures) if structures else {})
     for name, rows in (("cider", cider), ("bleu", bleu), ("rouge_l", rouge_l), *([("spice", spice_f)] * spice)):
         try:
             scores.rows |= rows(candidates, references)

@@ -34,12 +34,13 @@ from diffsound.evaluation.scoring import (
     score_scenes,
     untold,
 )
+from diffsound.evaluation.sentences import PARAPHRASES, read_sentences, score_sentences
 from diffsound.evaluation.standard import FRECHET_REPEATS
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
 from diffsound.evaluation.training_copies import COPIES, check_training_copies
 from diffsound.recipe import build_part, changed_recipe
-from diffsound.scenes import read
+from diffsound.scenes import SceneDataModule, read
 
 
 def main(args: list[str]) -> None:
@@ -68,6 +69,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--melception", type=Path, help="checkpoint of the paper's Inception of mels")
     parser.add_argument("--melception-table", type=Path, help="its means and deviations of the bands")
     parser.add_argument("--spice", action="store_true", help="score SPICE too, whose models must be there")
+    parser.add_argument("--sentences", type=Path, metavar="FILE",
+                        help="score clips of held-out sentences too; 'paraphrases' are the package's own")
     parser.add_argument("--reference-hash", help="what the reference must be, as an earlier protocol.md tells it")
     parser.add_argument("--sweep", action="append", default=[], metavar="KEY=VALUE,VALUE",
                         help="of the sampler, such as guidance_scale=1,2,3 or num_steps=5,10,20; may be given again")
@@ -94,6 +97,7 @@ class Evaluation:
         self.model = None
         if options.clips is None:
             self.model = build_part(self.recipe, "text_to_sound").to(options.device)
+        sentences = self.sentences()
         sweeps = [read_sweep(text, self.model) for text in options.sweep]
         made, subjects = self.clips()
         for of_earlier_run in ("scores.json", "report/index.html"):  # else they would stand where this one fails
@@ -103,6 +107,8 @@ class Evaluation:
         self.check_and_measure(self.distant_rows(rows, subjects), subjects, judge, copies)
         self.hear_scenes(rows, subjects, judge)
         self.read_back(rows, subjects)
+        if sentences is not None:
+            score_sentences(results, self.model, *sentences, judge, self.out, options.seed)
         if sweeps:
             results.content["sweeps"] = [sweep(self.model, *one, subjects, options.sweep_clips, judge, options.seed)
                                          for one in sweeps]
@@ -111,6 +117,20 @@ class Evaluation:
                          *(f"not scored: {one['name']}: {one['why']}" for one in results.skipped),
                          "", f"Scores are in {self.out / 'scores.json'}, what they depend on in "
                              f"{self.out / 'protocol.md'}. Open {page} in a browser."]))
+
+    def sentences(self) -> tuple[Path, SceneDataModule] | None:
+        """The file of --sentences, and the scenes that the system knows."""
+        path = self.options.sentences
+        if path is None:
+            return None
+        if self.model is None:
+            raise ValueError("--sentences makes clips: leave --clips out")
+        path = PARAPHRASES if str(path) == PARAPHRASES.stem else path
+        read_sentences(path)  # a mistake in it is told before any clip is made
+        data = build_part(self.recipe, "audio")
+        if not isinstance(data, SceneDataModule):
+            raise ValueError(f"--sentences ask for scenes, but audio.class_path is {type(data).__name__}: leave it out")
+        return path, data
 
     def clips(self) -> tuple[ClipSet, Subjects]:
         """What is scored, and what was asked for."""

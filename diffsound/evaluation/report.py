@@ -15,9 +15,11 @@ from diffsound.evaluation.scores_file import ROWS, read_scores
 from diffsound.whole_file import write_text
 
 GROUPS = {"scenes": "What is heard in the scenes", "distances": "Distances between sets of clips",
-          "text": "Clips and their texts", "captions": "Captions read back"}
+          "text": "Clips and their texts", "captions": "Captions read back",
+          "sentences": "Sentences in words that no training caption has"}
 BY = {"kind": "By kind of request", "combination": "Seen and held-out combinations",
-      "kind_combination": "The same by kind: held-out scenes are more often long ones"}
+      "kind_combination": "The same by kind: held-out scenes are more often long ones",
+      "sentences": "Those sentences by what is new in them"}
 RANKS = {"worst": "The worst clips", "best": "The best clips"}
 OFTEN = 8  # confusions that are told in words
 

@@ -81,7 +81,8 @@ class Subjects:
         texts = dict(zip(clips.ids, clips.texts, strict=True))
         if any(texts.get(name, text) != text for name, text in zip(real.ids, real.texts, strict=True)):
             real = replace(real, ids=tuple(f"reference-{name}" for name in real.ids))
-        captions, structures = tuple((text,) for text in clips.texts), tuple(read(text, "wide") for text in clips.texts)
+        captions = tuple((text,) for text in clips.texts)
+        structures = tuple(read(text, "wide") for text in clips.texts)
         if not all(structures):
             return cls(real, captions, split=split)
         true = true_renderings(structures, clips, 0.0, seed)

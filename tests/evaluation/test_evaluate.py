@@ -244,6 +244,7 @@ def not_a_number(folder):
     (empty, [], "holds no clips"), (one_clip, [], "one clip alone"), (mixed_rates, [], "sample rate of 16000"),
     (no_samples, [], "b.wav: holds no samples"), (not_a_number, [], "b.wav: holds NaN"),
     (one_clip, ["--sweep", "num_steps=5"], "--sweep makes clips: leave --clips out"),
+    (one_clip, ["--sentences", "paraphrases"], "--sentences makes clips: leave --clips out"),
     (one_clip, ["--sweep", "num_steps"], "expected KEY=VALUE,VALUE"),
     (one_clip, ["--judge", "absent.ckpt"], "absent.ckpt"), (two_clips, ["--reference", "absent"], "absent"),
 ])

@@ -101,6 +101,19 @@ def test_pairs_are_told_backwards_as_often_as_forwards():
     assert {key for key in WIDER.nouns_alone if key[1] == 2} == {("then", 2), (BACKWARDS, 2)}
 
 
+EARLIER = re.compile(r"after {|preceded|before (it|this|that)|earlier|first|start|reverse")  # than what was named first
+
+
+def test_templates_mean_the_order_that_they_stand_for():
+    for table in (WIDER.clause_templates, WIDER.clauses_alone, WIDER.noun_templates, WIDER.nouns_alone):
+        for (relation, number), templates in table.items():
+            backwards = relation == BACKWARDS
+            for template in templates:
+                assert re.findall(r"{(\d)}", template) == sorted(map(str, range(number)), reverse=backwards), template
+                told = template if "reverse" in template else template.partition("}")[2]
+                assert bool(EARLIER.search(told)) == backwards, template
+
+
 def test_half_of_the_words_are_the_plain_ones():
     texts = drawn(1500, World(kinds={"single": 1}, wording="wide"))
     plain = [any(re.search(rf"\b{phrase}\b", text) for phrase in phrases(structure.names[0], PLAIN))
