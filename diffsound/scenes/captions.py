@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal
 
 from numpy.random import Generator
 
@@ -108,20 +109,31 @@ def caption(structure: Structure, rng: Generator, wording: Wording = "plain") ->
     return template.format(text, b=under)
 
 
-def phrases() -> Iterator[str]:
+def phrases(wording: Wording = "plain") -> Iterator[str]:
     """Everything captions are made of."""
-    for sound in SOUNDS.values():
-        words = sound.words
-        yield from (*words.clauses, *words.participles, *words.nouns)
-        yield from (form for unit in words.units for form in (with_article(unit), plural(unit)))
-    for table in (CLAUSE_TEMPLATES, NOUN_TEMPLATES, NUMBERS, TIMES, ADVERBS, ADJECTIVES):
-        yield from (text for texts in table.values() for text in texts)
-    yield from (*CLAUSE_OVER, *NOUN_OVER, *NOUN_DURING, *NOUN_BESIDE, *AT, "second", "seconds", "1")
+    for tables in SOURCES[wording]:
+        for words in tables.words.values():
+            yield from (form for unit in words.units for form in (with_article(unit), plural(unit)))
+        yield from _texts(tables)
+    yield from ("second", "seconds", "1")
 
 
-def all_words() -> list[str]:
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in tables of tables."""
+    if isinstance(value, str):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _texts(getattr(value, field.name))
+    else:
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
+
+
+def all_words(wording: Wording = "plain") -> list[str]:
     """Every word a caption may use, sorted: the vocabulary of a small text encoder."""
-    return sorted({word for phrase in phrases() for word in re.findall(r"[a-z]+|\b\d+\b", re.sub(r"{\w}", "", phrase))})
+    return sorted({word for phrase in phrases(wording)
+                   for word in re.findall(r"[a-z]+|\b\d+\b", re.sub(r"{\w}", "", phrase))})
 
 
 def plural(unit: str) -> str:

@@ -4,9 +4,9 @@
 
 MODEL_FOLDER holds a sentence encoder as transformers reads it, FREQUENCIES a word at the start of each line, the most
 frequent first, the texts are lines or captions as for `diffsound.text_encoder.vocabulary`. The vocabulary is that of
-`SmallTextEncoder` and the frequent words that are near in meaning to a word of sounds. A word's vector is the sentence
-encoder's for the word alone, in its principal directions. The files in the package were made with all-MiniLM-L6-v2
-(Apache 2.0), the frequencies of symspellpy (MIT) and AudioSet's class names.
+`SmallTextEncoder`, the words of scene captions, and the frequent words that are near in meaning to a word of sounds. A
+word's vector is the sentence encoder's for the word alone, in its principal directions. The files in the package were
+made with all-MiniLM-L6-v2 (Apache 2.0), the frequencies of symspellpy (MIT) and AudioSet's class names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from diffsound.text_encoder.vocabulary import read_texts
 from diffsound.text_encoder.word_pieces import read_vocabulary
 
 DIRECTIONS = 96
-NEAR = 0.55  # cosine to the nearest word of sounds
+NEAR = 0.45  # cosine to the nearest word of sounds
 FREQUENT = 45_000  # words looked at
 
 
@@ -67,12 +67,13 @@ def main() -> None:
     parser.add_argument("frequencies", type=Path, help="a word a line, the most frequent first")
     parser.add_argument("texts", nargs="*", type=Path, help="texts whose words tell of sounds, lines or .csv")
     arguments = parser.parse_args()
-    sounds = set(all_words()) | {word for path in arguments.texts for text in read_texts(path)
+    own = all_words("wide")
+    sounds = set(own) | {word for path in arguments.texts for text in read_texts(path)
                                  for word in re.findall("[a-z]{3,}", text.lower())}
     lines = arguments.frequencies.read_text(encoding="utf-8-sig").splitlines()
     words = [word for line in lines if re.fullmatch("[a-z]{2,}", word := (line.split() or [""])[0])][:FREQUENT]
     near = near_words(words, sentence_vectors(arguments.model, words), {word for word in sounds if len(word) > 2})
-    vocabulary = list(dict.fromkeys([*read_vocabulary(), *near]))
+    vocabulary = list(dict.fromkeys([*read_vocabulary(), *own, *near]))
     whole = torch.tensor([bool(re.fullmatch("[a-z0-9]+", entry)) for entry in vocabulary])
     vectors = torch.zeros(len(vocabulary), DIRECTIONS)  # none for punctuation and pieces of words
     texts = [entry for entry, is_word in zip(vocabulary, whole.tolist(), strict=True) if is_word]

@@ -36,7 +36,7 @@ class MeaningEmbedding(nn.Module):
         self.register_buffer("scale", scale)
         self.own = nn.Embedding(len(vectors), own)
         self.map = nn.Linear(vectors.shape[1] + own, width, bias=False)
-        nn.init.normal_(self.own.weight, std=0.1)
+        nn.init.zeros_(self.own.weight)
         nn.init.normal_(self.map.weight, std=0.5 / vectors.shape[1] ** 0.5)  # embeddings of std 0.5
         self.own_dropout, self.noise = own_dropout, noise
 
@@ -67,7 +67,7 @@ class DistilledTextEncoder(SmallTextEncoder):
 
     vocabulary_file = VOCABULARY
 
-    def __init__(self, width: int = 192, layers: int = 2, max_tokens: int = 64, own: int = 32,
+    def __init__(self, width: int = 192, layers: int = 2, max_tokens: int = 64, own: int = 16,
                  own_dropout: float = 0.3, noise: float = 0.3, dropout: float = 0.0, learning_rate: float = 1e-3,
                  betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01, warmup_steps: int = 100) -> None:
         super().__init__(width, layers, max_tokens, dropout, learning_rate, betas, weight_decay, warmup_steps)
