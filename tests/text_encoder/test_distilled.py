@@ -40,6 +40,7 @@ def test_words_and_vectors_belong_together():
 def test_what_a_word_has_of_its_own_is_left_out_at_random_in_training_only():
     vectors = torch.randint(-127, 128, (6, 8), dtype=torch.int8)
     embedding = MeaningEmbedding(vectors, torch.tensor(0.01), width=4, own=2, own_dropout=0.5, noise=0.0)
+    torch.nn.init.normal_(embedding.own.weight)
     ids = torch.zeros(1, 400, dtype=torch.int64)
     without = embedding.map(torch.cat([vectors[0] * 0.01, torch.zeros(2)]))
     away = (embedding.train()(ids)[0] - without).abs().amax(-1) < 1e-6
@@ -49,8 +50,16 @@ def test_what_a_word_has_of_its_own_is_left_out_at_random_in_training_only():
 
 def test_pieces_without_meaning_keep_what_they_have_of_their_own():
     embedding = MeaningEmbedding(torch.zeros(3, 8, dtype=torch.int8), torch.tensor(0.01), 4, 2, 0.9, noise=1.0)
+    torch.nn.init.normal_(embedding.own.weight)
     ids = torch.tensor([[0, 1, 2]])
     torch.testing.assert_close(embedding.train()(ids), embedding.eval()(ids))
+
+
+def test_an_unseen_word_has_nothing_of_its_own(encoder):
+    ids = torch.tensor([encoder.tokenize("puppy")[:1]])
+    meaning = encoder.word.vectors[ids] * encoder.word.scale
+    alone = encoder.word.map(torch.nn.functional.pad(meaning, (0, encoder.word.own.embedding_dim)))
+    torch.testing.assert_close(encoder.word(ids), alone)
 
 
 def test_every_weight_learns(encoder):
