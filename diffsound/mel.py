@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class MelSettings:
-    """The numbers on which codec, vocoder and data must agree. Frequencies in Hz, the rest in samples."""
+    """The numbers on which codec, vocoder and data must agree.
+
+    Args:
+        sample_rate: samples a second.
+        n_fft: samples of a window.
+        hop_length: samples from window to window: those of a frame.
+        n_mels: bands; a multiple of 16 for the codec.
+        f_min, f_max: where the lowest band begins and the highest ends, in Hz.
+    """
 
     sample_rate: int = 22050
     n_fft: int = 1024

@@ -35,9 +35,9 @@ DATA = ("audio", "tokens", "prompts")
 class Budget:
     """What a stage may spend, and how fast it learns."""
 
-    max_steps: int = 1000
+    max_steps: int = 1000  # after which training ends
     batch_size: int = 16  # of all processes together; a step has accumulate_grad_batches of them
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-4  # the highest, after warm-up
     validate_every: int = 1000  # steps
     ema_decay: float = 0.999  # of the averaged weights that a decoder's checkpoint holds
 
@@ -96,8 +96,8 @@ class RecipeCLI(LightningCLI):
         parser.add_argument("--mel", type=MelSettings, default=MelSettings())
         parser.add_argument("--frames", type=int, default=848, help="length of a clip in mel frames, a multiple of 16")
         parser.add_argument("--max_columns", type=int, default=53, help="longest clip of the decoders, frames / 16")
-        parser.add_argument("--codebook_size", type=int, default=256)
-        parser.add_argument("--num_timesteps", type=int, default=100)
+        parser.add_argument("--codebook_size", type=int, default=256, help="number of codes, K")
+        parser.add_argument("--num_timesteps", type=int, default=100, help="steps of the diffusion, T")
         parser.add_argument("--condition_width", type=int, default=512, help="width of the text encoder")
         parser.add_argument("--train", type=Training, default=Training())
         parser.add_argument("--start_from", type=str | None, default=None,

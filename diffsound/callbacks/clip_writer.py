@@ -17,6 +17,9 @@ class ClipWriter(BasePredictionWriter):
     """Clip i of prompt "A dog!" becomes 000-a-dog.wav, .png and .json in `folder`.
 
     The json is written last: where it stands, the clip is complete.
+
+    Args:
+        folder: made if it is not there.
     """
 
     def __init__(self, folder: str) -> None:

@@ -42,6 +42,10 @@ class LastCheckpoint(ModelCheckpoint):
     A plain `ModelCheckpoint` that counts steps leaves out the steps after the last multiple. This one is always of a
     whole step: Ctrl-C waits while the weights change, and of a step of several batches (accumulate_grad_batches) whose
     gradients are lost no batch is counted as done.
+
+    Args:
+        folder: of the checkpoint.
+        every_n_steps: how often it is written meanwhile.
     """
 
     def __init__(self, folder: str, every_n_steps: int = 500) -> None:

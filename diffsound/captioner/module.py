@@ -42,8 +42,10 @@ class Captioner(Checkpointed, LightningModule):
         width: of both networks.
         blocks, layers, heads: convolutional blocks of the encoder; layers and heads of the decoder.
         max_tokens: the longest caption, learned or said, in word pieces, the end included.
+        dropout: of the decoder.
         words_weight: of the loss of naming the pieces.
         roughen: the share of training clips that are made worse, each in three ways, as in the judge's training.
+        learning_rate, betas, weight_decay, warmup_steps, decay: see `diffsound.optimizer.optimization`.
     """
 
     def __init__(self, mel: MelSettings | dict, width: int = 128, blocks: int = 3, layers: int = 2, heads: int = 4,

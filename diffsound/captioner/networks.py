@@ -14,7 +14,13 @@ from diffsound.positions import sinusoids
 
 
 class MelEncoder(Rebuildable, nn.Module):
-    """Two convolutions over frequency and time, residual ones over time, then a GRU both ways."""
+    """Two convolutions over frequency and time, residual ones over time, then a GRU both ways.
+
+    Args:
+        n_mels: bands of the mel.
+        width: of the embeddings.
+        blocks: residual convolutions.
+    """
 
     def __init__(self, n_mels: int = 80, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
@@ -58,6 +64,7 @@ class TextDecoder(Rebuildable, nn.Module):
         width: of its layers, and of the sound's embeddings.
         layers, heads: size of the transformer.
         max_tokens: most pieces that it has positions for.
+        dropout: of attention and feed-forward.
     """
 
     def __init__(self, vocabulary_size: int, width: int = 128, layers: int = 2, heads: int = 4, max_tokens: int = 64,

@@ -44,6 +44,9 @@ class AudioTextDataModule(LightningDataModule):
         manifest: path, or several.
         mel: sets sample rate and hop length.
         frames: mel frames of an item.
+        batch_size: of all processes together.
+        num_workers: processes that read ahead, of each training process.
+        seed: of captions and crops.
         crops_per_clip: for tokenising, draws of each clip that is longer than an item; their ids end in #0, #1, ...
         mixing: for tokenising, further draws of training clips that are mixed with others; their ids end in #mix0, ...
         val_split: the split to validate on; training always takes "train".
@@ -145,7 +148,12 @@ class TokenDataModule(LightningDataModule):
 
     Args:
         store: folder of the token store; its checksums are compared before training.
+        batch_size: of all processes together.
+        num_workers: processes that read ahead, of each training process.
+        seed: of the texts.
         val_split: the split to validate on; training always takes "train".
+        text_from: what of a row becomes its text.
+        label_text: how, if from labels.
         share: trains on this share of the groups of clips, chosen by a hash of the group's name.
         curriculum: used with `text_from: labels`: which clips are trained on, by how many labels they have: from step
             on -> at most so many, null for all. `{0: 1, 2000: 3, 6000: null}` begins with clips of one label.

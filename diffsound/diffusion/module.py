@@ -30,7 +30,10 @@ class DiscreteDiffusion(TokenDecoder):
 
     Args:
         text_encoder: words to condition; trained here if it is trainable.
-        denoiser, transition, loss, timesteps: the network, the corruption, what is minimised, how t is drawn.
+        denoiser: the network.
+        transition: the corruption.
+        loss: what is minimised.
+        timesteps: how t is drawn.
         text_dropout: share of texts replaced by the null condition in training, for guidance.
         learning_rate, betas, weight_decay, warmup_steps, decay, optimizer: see `diffsound.optimizer.optimization`.
     Raises:

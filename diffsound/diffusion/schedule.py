@@ -11,7 +11,12 @@ from diffsound.checkpoint import Rebuildable
 
 
 class Schedule(Rebuildable):
-    """`alpha_bar()` is (T+1,) float64 and falls from exactly 1 at t = 0 (clean) to `end` at t = T."""
+    """`alpha_bar()` is (T+1,) float64 and falls from exactly 1 at t = 0 (clean) to `end` at t = T.
+
+    Args:
+        num_timesteps: T.
+        end: share of codes that is still intact at T.
+    """
 
     def __init__(self, num_timesteps: int, end: float) -> None:
         if num_timesteps < 1:
@@ -25,7 +30,11 @@ class Schedule(Rebuildable):
 
 
 class LinearSchedule(Schedule):
-    """From `start` at t = 1 to `end` at t = T in equal steps, as published (VQ-Diffusion, arXiv:2111.14822)."""
+    """From `start` at t = 1 to `end` at t = T in equal steps, as published (VQ-Diffusion, arXiv:2111.14822).
+
+    Args:
+        start: share of codes that is still intact at t = 1.
+    """
 
     def __init__(self, num_timesteps: int = 100, start: float = 0.99999, end: float = 9e-6) -> None:
         super().__init__(num_timesteps, end)

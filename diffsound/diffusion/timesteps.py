@@ -55,6 +55,10 @@ class ImportanceTimesteps(Timesteps):
     Improved DDPM, arXiv:2102.09672, Eq. 18, as VQ-Diffusion uses it. The first step takes the weight of the second.
     Clips of one step that share t count by their mean, and every process sees the clips of all: the statistics do not
     depend on how a step is spread.
+
+    Args:
+        warmup: how often each step is seen before.
+        decay: of the running mean of the squared loss.
     """
 
     def __init__(self, num_timesteps: int, last_step_probability: float = 0.0, warmup: int = 10,

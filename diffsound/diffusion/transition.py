@@ -99,8 +99,8 @@ class Transition(Rebuildable, nn.Module):
     def posterior(self, p_x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
         """p(x_s | x_t) = sum over x_0 of q(x_t | x_s) q(x_s | x_0) / q(x_t | x_0) p(x_0 | x_t).
 
-        D3PM, arXiv:2107.03006, Eq. 3-4, for any s < t: with s = t - 1 (the default) one step, otherwise the exact
-        jump of a strided sampler.
+        D3PM, arXiv:2107.03006, Eq. 3, mixed as in VQ-Diffusion, arXiv:2111.14822, Eq. 11, for any s < t: with
+        s = t - 1 (the default) one step, otherwise the exact jump of a strided sampler.
 
         Args:
             p_x_0: (B, L, K), a distribution over the codes.
@@ -194,6 +194,9 @@ class MaskUniform(Transition):
     """Corrupted tokens become the mask, or any code. As published: mask_fraction 0.9 at the last step.
 
     The masked share goes from `mask_start` at t = 1 to `mask_fraction` at t = T, in step with the schedule.
+
+    Args:
+        mask_fraction, mask_start: share of tokens that is masked at t = T and at t = 1.
     """
 
     def __init__(self, codebook_size: int, schedule: Schedule, mask_fraction: float = 0.9, mask_start: float = 9e-6,

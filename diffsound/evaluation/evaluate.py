@@ -60,7 +60,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--training-clips", type=int, default=2000,
                         help="of the recipe's, looked at for copies among the clips made; 0 leaves that out")
     parser.add_argument("--seed", type=int, default=0, help="of the clips made")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                        help="cpu, cuda, cuda:1 (default: cuda if there is one, else cpu)")
     parser.add_argument("--judge", type=Path, help="checkpoint of stage tagger; by default the package's own")
     parser.add_argument("--captioner", type=Path, help="checkpoint; by default that of the recipe, if it is trained")
     parser.add_argument("--ast", type=Path, help="folder of an Audio Spectrogram Transformer, for FAD, FD, KL, ...")

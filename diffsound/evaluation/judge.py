@@ -38,6 +38,8 @@ HELD_OUT = "held out"  # the part of the test scenes with combinations that no t
 def load_judge(path: str | os.PathLike | None = None) -> EventTagger:
     """The judge of a training checkpoint, or that of the package; in eval mode, frozen, on the CPU.
 
+    Args:
+        path: a checkpoint of stage tagger; None is the package's own.
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no `EventTagger`, or the package's files are damaged.

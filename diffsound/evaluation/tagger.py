@@ -55,6 +55,7 @@ class EventTagger(Checkpointed, LightningModule):
         mix: the share of training clips under which another one is mixed, for few scenes have sounds that overlap.
         roughen: the share of training clips that get hiss, a blurred mel and a noisy one, so that it hears through
             what a codec and a vocoder leave.
+        learning_rate, betas, warmup_steps, decay: see `diffsound.optimizer.optimization`.
     """
 
     def __init__(self, mel: MelSettings | dict, classes: list[str] | None = None, channels: int = 128, blocks: int = 4,

@@ -29,7 +29,8 @@ def main(args: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--frames", type=int, default=12, help="of the film, at most the steps of the sampler and one")
     parser.add_argument("--sounds", type=int, default=4, help="of the frames, to hear; at most one each")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                        help="cpu, cuda, cuda:1 (default: cuda if there is one, else cpu)")
     parser.add_argument("--out", type=Path, default=Path("out/inside"), help="folder of the page and its files")
     options, extra = parser.parse_known_args(args)
     model = build_part(changed_recipe(options.recipe, extra), "text_to_sound")

@@ -84,12 +84,20 @@ class SceneDataset(Dataset):
 class SceneDataModule(LightningDataModule):
     """Procedural scenes for every stage; nothing is read from disk.
 
-    `frames` mel frames a clip (a multiple of 16 for the codec), 336 for 3.9 s. Batches hold what `SceneDataset`
-    describes. Validation and test scenes come from other parts of the same list, so no training set contains them.
+    Batches hold what `SceneDataset` describes. Validation and test scenes come from other parts of the same list, so no
+    training set contains them.
 
-    `hold_out: false` trains on all combinations: for a judge, which must not hear what decoders never saw less well.
-    `in_memory` makes a training scene when it is first asked for and keeps it (0.34 MB for 3.9 s), in the training
-    process itself: on two cores, workers that make scenes would take their time from the training.
+    Args:
+        mel: sets sample rate and hop length.
+        frames: mel frames of a clip, a multiple of 16 for the codec; 336 are 3.9 s.
+        num_train, num_val, num_test: scenes of each split.
+        batch_size: of all processes together.
+        num_workers: processes that make scenes, of each training process.
+        seed: of the list of scenes.
+        in_memory: makes a training scene when it is first asked for and keeps it (0.34 MB for 3.9 s), in the training
+            process itself: on two cores, workers that make scenes would take their time from the training.
+        world: which scenes.
+        hold_out: false trains on all combinations: for a judge, which must not hear what decoders never saw less well.
     """
 
     def __init__(self, mel: MelSettings | dict, frames: int, num_train: int = 20000, num_val: int = 500,

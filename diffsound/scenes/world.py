@@ -24,11 +24,12 @@ MOST_DRAWS = 1000  # until one is of the part asked for
 class World:
     """How scenes are drawn.
 
-    classes: names from `SOUNDS`; all of them if empty.
-    kinds: how often each kind of structure is drawn; see `Structure.kind`.
-    attributes: the share of sounds that something is said of.
-    rooms: the share of scenes in which sounds are near or far in a room, some over a faint bed of noise.
-    wording: how captions say it; "plain" with the few phrases that `read` knows, "wide" with many more beside them.
+    Args:
+        classes: names from `SOUNDS`; all of them if empty.
+        kinds: how often each kind of structure is drawn; see `Structure.kind`.
+        attributes: the share of sounds that something is said of.
+        rooms: the share of scenes in which sounds are near or far in a room, some over a faint bed of noise.
+        wording: how captions say it; "plain" with the few phrases that `read` knows, "wide" with many more beside them.
     """
 
     classes: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ class TextEncoder(Checkpointed, LightningModule):
     Args:
         width: D, size of an embedding.
         max_tokens: longer texts are cut, with a warning; their last id (the end token) is kept.
+        trainable: learns with the decoder that uses it.
         cache_size: number of captions whose embeddings a frozen encoder keeps; 15 tokens of CLIP are 30 kB.
     """
 

@@ -45,6 +45,12 @@ class SmallTextEncoder(TextEncoder):
     sentence, the decoder would have no need to look for the right word, and would learn no order of events.
 
     On its own it can be trained beforehand to fill in masked words (arXiv:1810.04805) of batches that have "text".
+
+    Args:
+        layers: convolutions, each over two words to both sides.
+        dropout: of every layer.
+        learning_rate, betas, weight_decay, warmup_steps: of the training by itself, see
+            `diffsound.optimizer.optimization`.
     """
 
     vocabulary_file = VOCABULARY
@@ -105,5 +111,9 @@ class SmallTextEncoder(TextEncoder):
 
 
 def trained(path: str) -> SmallTextEncoder:
-    """A `SmallTextEncoder` that was trained by itself, frozen, as a recipe can name it."""
+    """A `SmallTextEncoder` that was trained by itself, frozen, as a recipe can name it.
+
+    Args:
+        path: a checkpoint of stage text_encoder.
+    """
     return SmallTextEncoder.from_checkpoint(path)

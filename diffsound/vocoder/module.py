@@ -35,9 +35,11 @@ class MelGAN(Checkpointed, LightningModule):
         discriminator: None trains without an adversary; give `mel_weight` or `stft_weight` then.
         segment: samples of one training example, a multiple of the hop length.
         discriminator_start: step at which the adversary comes in.
+        adversarial_weight, feature_matching_weight: of the two losses that it gives.
         mel_weight, stft_weight: weights of the L1 distance of log-mels and of the multi-resolution STFT distance. Not
             in the paper: a small generator learns from them in minutes what the adversary takes days to teach.
         random_gain: scale every clip by U(0.3, 1).
+        learning_rate, betas, warmup_steps, decay: see `diffsound.optimizer.optimization`.
         fade_silence: make samples silent where the mel is, which a network alone does not do. The published one has
             no such gate.
     Raises:

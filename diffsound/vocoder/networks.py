@@ -158,7 +158,13 @@ class ScaleDiscriminator(nn.Module):
 
 
 class Discriminator(Rebuildable, nn.Module):
-    """The same discriminator, with weights of its own, at the sample rate, half of it, a quarter, ..."""
+    """The same discriminator, with weights of its own, at the sample rate, half of it, a quarter, ...
+
+    Args:
+        scales: how many.
+        channels, max_channels: width of the first layer, and the most that it grows to.
+        layers, stride: convolutions that shorten the waveform, and by how much each does.
+    """
 
     def __init__(self, scales: int = 3, channels: int = 16, max_channels: int = 1024, layers: int = 4,
                  stride: int = 4) -> None:

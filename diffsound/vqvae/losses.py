@@ -16,16 +16,18 @@ SOUNDING = 0.05  # a mel cell above this (-75 dB) is not silent
 class ReconstructionLoss(Rebuildable, nn.Module):
     """Weighted sum of the mean absolute error, the mean square error and the absolute error at coarser resolutions.
 
-    Mels come in [0, 1]; errors are taken on [-1, 1], where the published weights are meant. The coarse term averages
-    the error over squares of 2, 4 and 8 cells first: the exact texture of a noise cannot be predicted, its mean level
-    can, and this term asks for the level.
+    Mels come in [0, 1]; errors are taken on [-1, 1], where the published weights are meant.
 
-    `sounding` weighs cells that sound that much more than silent ones. Clips that are mostly silent spend a small codec
-    on their silence otherwise.
-
-    `loud` adds to the weight a cell's loudness (amplitude to the power of 0.6, Stevens' law) over the mean: that
-    of the true or the rebuilt cell, whichever is louder, so that a line that is lost costs as much as one that is made
-    up. In decibels a bark over rain is a small step, and a small codec spends its codes on the rain's texture instead.
+    Args:
+        l1, mse: weights of the mean absolute and the mean square error.
+        multi_resolution: weight of the absolute error after averaging the error over squares of 2, 4 and 8 cells: the
+            exact texture of a noise cannot be predicted, its mean level can, and this term asks for the level.
+        sounding: weighs cells that sound that much more than silent ones. Clips that are mostly silent spend a small
+            codec on their silence otherwise.
+        loud: adds to the weight that much of a cell's loudness (amplitude to the power of 0.6, Stevens' law) over the
+            mean: that of the true or the rebuilt cell, whichever is louder, so that a line that is lost costs as much
+            as one that is made up. In decibels a bark over rain is a small step, and a small codec spends its codes on
+            the rain's texture instead.
     """
 
     def __init__(self, l1: float = 1.0, mse: float = 0.0, multi_resolution: float = 0.0, sounding: float = 0.0,
@@ -54,6 +56,10 @@ class PatchDiscriminator(Rebuildable, nn.Module):
     """Tells true mels from rebuilt ones, one judgement per patch (PatchGAN, arXiv:1611.07004).
 
     Batch normalisation, as published: with several processes set `trainer.sync_batchnorm: true`.
+
+    Args:
+        channels: width of the first layer; it doubles from layer to layer, up to eight times this.
+        layers: convolutions with stride 2.
     """
 
     def __init__(self, channels: int = 64, layers: int = 3) -> None:

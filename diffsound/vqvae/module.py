@@ -31,9 +31,16 @@ class VQVAE(Checkpointed, LightningModule):
     Where the quantizer has several streams, so many rows beside each other stand for one band together.
 
     Args:
+        mel: the spectrogram that it codes.
+        encoder, decoder: networks of the same size.
+        quantizer: what turns vectors into codes.
         embed_dim: length of the code vectors; must be the quantizer's.
+        reconstruction: what the rebuilt mel is held to.
         discriminator: sharpens the rebuilt mels from step `discriminator_start` on; None trains without. Its weight is
             the constant that the published code arrives at: it clamps its adaptive weight to 1 and multiplies by 0.8.
+        discriminator_start: step at which it comes in.
+        discriminator_weight: of the loss that it gives the codec.
+        learning_rate, betas, warmup_steps, decay: see `diffsound.optimizer.optimization`.
     """
 
     def __init__(self, mel: MelSettings | dict, encoder: Encoder, decoder: Decoder, quantizer: Quantizer,
@@ -221,7 +228,11 @@ def whole_columns(mel: Tensor) -> Tensor:
 
 
 def trained(path: str) -> VQVAE:
-    """The codec of a checkpoint, or of a bundle (see `diffsound.pretrained.find`), as a recipe can name it."""
+    """The codec of a checkpoint, or of a bundle (see `diffsound.pretrained.find`), as a recipe can name it.
+
+    Args:
+        path: a checkpoint of stage vqvae, or a bundle's folder, name or hub id.
+    """
     if Path(path).is_file() or path.endswith(".ckpt"):
         return VQVAE.from_checkpoint(path)
     from diffsound.bundle import read_bundle  # which needs this module

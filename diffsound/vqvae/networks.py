@@ -138,6 +138,7 @@ class Encoder(Rebuildable, nn.Module):
         channels: width of the first level; level i has `channels * channel_multipliers[i]`.
         channel_multipliers: one per level; the picture is halved between levels.
         res_blocks: residual blocks per level.
+        z_channels: length of a latent vector.
         attention: self-attention at the coarsest level and in the middle, as published. Every token then sees the
             whole clip.
         norm: "group", as published, takes its statistics over the whole clip; "position" over the channels of one
@@ -176,8 +177,11 @@ class Encoder(Rebuildable, nn.Module):
 class Decoder(Rebuildable, nn.Module):
     """Latent vectors (B, z_channels, rows, columns) to a picture (B, 1, 16 * rows, 16 * columns), not bounded.
 
-    Same arguments as `Encoder`; each level has one residual block more. `up[i]` is the level of the same resolution as
-    the encoder's `down[i]`, so it runs from the last to the first.
+    Each level has one residual block more than the encoder's. `up[i]` is the level of the same resolution as the
+    encoder's `down[i]`, so it runs from the last to the first.
+
+    Args:
+        channels, channel_multipliers, res_blocks, z_channels, attention, norm, patch_size, block_kernels: as `Encoder`.
     """
 
     def __init__(self, channels: int, channel_multipliers: list[int], res_blocks: int, z_channels: int,

@@ -105,8 +105,10 @@ class Codebook(NearestCode):
     """The paper's codebook: codes are parameters that the loss pulls towards the vectors that chose them.
 
     loss = commitment * |z - sg[z_q]|^2 + |sg[z] - z_q|^2 (VQ-VAE, arXiv:1711.00937, Eq. 3; sg stops the gradient).
-    `legacy_commitment` puts the weight on the other term, as the code that trained the published models does
-    (yangdongchao/Text-to-sound-Synthesis `Codebook/specvqgan/modules/vqvae/quantize.py`).
+
+    Args:
+        legacy_commitment: the weight is on the other term, as in the code that trained the published models
+            (yangdongchao/Text-to-sound-Synthesis `Codebook/specvqgan/modules/vqvae/quantize.py`).
     """
 
     def __init__(self, codebook_size: int, embed_dim: int, commitment: float = 0.25, legacy_commitment: bool = False,
@@ -144,6 +146,9 @@ class EMACodebook(NearestCode):
     VQ-VAE, arXiv:1711.00937, appendix A.1: `count` and `total` are running averages of how many vectors chose a code
     and of their sum; the code is their quotient. The first batch starts it with k-means. Under several processes the
     batch is that of all of them.
+
+    Args:
+        decay: what a batch leaves of the averages before it.
     """
 
     def __init__(self, codebook_size: int, embed_dim: int, commitment: float = 0.25, decay: float = 0.99,
