@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-train test lint train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
+.PHONY: help setup demo demo-train test lint docs train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
         train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
 
 help:  ## this list
@@ -33,7 +33,10 @@ test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## style
-	$(BIN)/ruff check diffsound tests
+	$(BIN)/ruff check diffsound tests configs
+
+docs: $(READY)  ## the documentation site, its links checked: open out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file configs/site/mkdocs.yml  # --quiet would undo --strict
 
 train-vqvae: $(READY)  ## 1. the codec: waveform -> tokens -> mel
 	$(BIN)/diffsound fit $(call STAGE,vqvae)
