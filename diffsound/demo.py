@@ -29,13 +29,14 @@ SENTENCES = (
     "real waves breaking on a beach",
     "a real rooster crows",
 )
+SHOWN = (0, 2, 4, 9)  # sentences of the picture
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222}
 .clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1.5rem}
 figure{margin:0}figcaption{font-weight:600}img,audio{width:100%}small{color:#555;font-weight:400}code{font-size:.9em}"""
 
 
 def main(args: list[str]) -> None:
-    """Make a page of sounds by the model of the package, in OUT/index.html."""
+    """Make a page of sounds by the model of the package, in OUT/index.html, and a picture of some, OUT/sounds.png."""
     parser = argparse.ArgumentParser(prog="diffsound demo", description=main.__doc__)
     parser.add_argument("--model", default=MODEL, help="bundle: a name of the package's, a folder or a hub id")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the page and its clips")
@@ -47,14 +48,16 @@ def main(args: list[str]) -> None:
     start = time.perf_counter()
     model, judge = TextToSound.from_pretrained(options.model), load_judge()
     loaded = time.perf_counter() - start
-    figures, seconds = [], 0.0
+    figures, clips, seconds = [], [], 0.0
     for number, text in enumerate(SENTENCES):
         start = time.perf_counter()
         clip = model(text, seed=options.seed)
         took = time.perf_counter() - start
         seconds += took
+        clips.append(clip)
         figures.append(_figure(options.out, f"{number:02d}", clip, took, judge))
         print(f"{took:.2f} s  {text}", flush=True)
+    _picture(options.out / "sounds.png", [clips[i] for i in SHOWN])
     page = options.out / "index.html"
     write_text(page, _page(options.model, figures, loaded, seconds))
     print(f"\nOpen {page} in a browser.")
@@ -83,6 +86,20 @@ def _figure(out: Path, name: str, clip: Clip, took: float, judge: EventTagger) -
             f'<audio controls preload="none" src="clips/{name}.wav"></audio>'
             f'<img src="clips/{name}.png" alt="what was asked for and heard, over the mel spectrogram" loading="lazy">'
             '</figure>')
+
+
+def _picture(path: Path, clips: list[Clip]) -> None:
+    """Mel spectrograms beside each other, each under its sentence."""
+    from matplotlib.figure import Figure
+
+    from diffsound.mel_picture import mel_axis, save_figure
+
+    figure = Figure(figsize=(3.2 * len(clips), 2.6), layout="constrained")
+    for axis, clip in zip(figure.subplots(1, len(clips)), clips, strict=True):
+        mel_axis(axis, clip.mel.numpy(), clip.mel_settings)
+        axis.set_title(clip.sidecar["text"], fontsize=10)
+        axis.label_outer()
+    save_figure(path, figure)
 
 
 def _page(model: str, figures: list[str], loaded: float, seconds: float) -> str:

@@ -20,6 +20,7 @@ def test_every_sentence_is_on_the_page_with_files_that_are_there(tmp_path, capsy
     out = tmp_path / "page"
     assert main(["demo", "--model", str(tmp_path / "bundle"), "--out", str(out), "--seed", "4"]) == 0
     assert f"Open {out / 'index.html'}" in capsys.readouterr().out
+    assert (out / "sounds.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     page = (out / "index.html").read_text()
     files = re.findall(r'src="([^"]+)"', page)
     assert len(files) == 2 * len(SENTENCES)
