@@ -53,7 +53,7 @@ class Bundle(NamedTuple):
 def fingerprints_of(decoder: nn.Module, codec: VQVAE, vocoder: nn.Module) -> dict[str, str]:
     """Of each part; a vocoder's must be taken before its weight normalisation is folded."""
     frozen = isinstance(decoder.text_encoder, Frozen)  # its weights are not among the decoder's
-    return {"decoder": fingerprint(decoder), "codec": codec.fingerprint, "vocoder": fingerprint(vocoder),
+    return {"decoder": fingerprint(decoder), "codec": codec.whole_fingerprint, "vocoder": fingerprint(vocoder),
             **({"text_encoder": fingerprint(decoder.encoder)} if frozen else {})}
 
 

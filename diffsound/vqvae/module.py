@@ -36,6 +36,7 @@ class VQVAE(Checkpointed, LightningModule):
         quantizer: what turns vectors into codes.
         embed_dim: length of the code vectors; must be the quantizer's.
         reconstruction: what the rebuilt mel is held to.
+        train_encoder: false to train the way back alone: tokens stay what they are, and so do the decoders of them.
         discriminator: sharpens the rebuilt mels from step `discriminator_start` on; None trains without. Its weight is
             the constant that the published code arrives at: it clamps its adaptive weight to 1 and multiplies by 0.8.
         discriminator_start: step at which it comes in.
@@ -43,11 +44,13 @@ class VQVAE(Checkpointed, LightningModule):
         learning_rate, betas, warmup_steps, decay: see `diffsound.optimizer.optimization`.
     """
 
+    training_only = ("train_encoder",)
+
     def __init__(self, mel: MelSettings | dict, encoder: Encoder, decoder: Decoder, quantizer: Quantizer,
                  embed_dim: int, reconstruction: ReconstructionLoss, discriminator: PatchDiscriminator | None = None,
                  discriminator_start: int = 0, discriminator_weight: float = 0.8, learning_rate: float = 6.4e-5,
                  betas: tuple[float, float] = (0.5, 0.9), warmup_steps: int = 0,
-                 decay: Literal["constant", "cosine"] = "constant") -> None:
+                 decay: Literal["constant", "cosine"] = "constant", train_encoder: bool = True) -> None:
         super().__init__()
         self.mel = MelSettings(**mel) if isinstance(mel, dict) else mel
         if self.mel.n_mels % CELL:
@@ -64,6 +67,16 @@ class VQVAE(Checkpointed, LightningModule):
         self.discriminator_start, self.discriminator_weight = discriminator_start, discriminator_weight
         self.learning_rate, self.betas = learning_rate, tuple(betas)
         self.warmup_steps, self.decay = warmup_steps, decay
+        self.train_encoder = train_encoder
+        if not train_encoder:
+            self.encoder.requires_grad_(False)
+            self.quant_conv.requires_grad_(False)
+            self.quantize.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> VQVAE:
+        super().train(mode)
+        self.quantize.train(mode and self.train_encoder)  # else the codes stay, without noise
+        return self
 
     @property
     def codebook_size(self) -> int:
@@ -75,11 +88,23 @@ class VQVAE(Checkpointed, LightningModule):
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of what tokens and mels depend on: sizes, weights and mel, not how they were trained."""
-        codec = nn.ModuleDict({"encoder": self.encoder, "quant_conv": self.quant_conv, "quantize": self.quantize,
-                               "post_quant_conv": self.post_quant_conv, "decoder": self.decoder})
-        codec.spec = {key: self.spec["init_args"][key] for key in ("mel", "encoder", "quantizer", "decoder")}
-        return fingerprint(codec)
+        """16 hex digits of what tokens depend on: sizes and weights from the mel to the codes, and the mel.
+
+        Decoders and token stores go with every codec that has the same: it may sound better than their own.
+        """
+        return self._fingerprint("encoder", "quant_conv", "quantize")
+
+    @property
+    def whole_fingerprint(self) -> str:
+        """16 hex digits of what tokens and rebuilt mels depend on, not of how they were trained."""
+        return self._fingerprint("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
+
+    def _fingerprint(self, *names: str) -> str:
+        parts = nn.ModuleDict({name: getattr(self, name) for name in names})
+        arguments = {"encoder": "encoder", "decoder": "decoder", "quantize": "quantizer"}
+        kept = ("mel", *(arguments[name] for name in names if name in arguments))
+        parts.spec = {key: value for key, value in self.spec["init_args"].items() if key in kept}
+        return fingerprint(parts)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Quantized]:
         """Rebuilds `mel`.

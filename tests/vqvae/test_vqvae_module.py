@@ -194,6 +194,23 @@ def test_two_codes_a_cell_are_twice_as_many_rows():
         assert (vqvae.decode(other, 4) - mel).abs().amax((1, 2)).min() > 0
 
 
+@pytest.mark.parametrize("make", [lambda: FiniteScalar([4, 4]), lambda: EMACodebook(8, 2), lambda: Codebook(8, 2)],
+                         ids=["finite", "ema", "codebook"])
+def test_with_the_encoder_fixed_tokens_stay_what_they_are_and_the_way_back_learns(make, tmp_path):
+    start = make_vqvae(make())
+    fit(start, tmp_path, steps=1)  # the codebooks have begun
+    sharper = make_vqvae(make(), train_encoder=False, discriminator=PatchDiscriminator(4))
+    sharper.load_state_dict(start.state_dict(), strict=False)
+    waveform = torch.stack([Waveforms(4)[i]["waveform"] for i in range(4)])
+    tokens, mel = sharper.eval().encode(waveform), sharper.decode(sharper.encode(waveform), 4)
+    before = sharper.fingerprint, sharper.whole_fingerprint
+    fit(sharper, tmp_path, steps=2)
+    sharper.eval()
+    assert torch.equal(sharper.encode(waveform), tokens)
+    assert not torch.equal(sharper.decode(tokens, 4), mel)
+    assert (sharper.fingerprint, sharper.whole_fingerprint == before[1]) == (before[0], False)
+
+
 @pytest.mark.parametrize("make", [lambda: FiniteScalar([4, 4, 4, 4]), lambda: EMACodebook(32, 4, restart_after=2),
                                   lambda: Codebook(32, 4, restart_after=2)], ids=["finite", "ema", "codebook"])
 def test_a_resumed_run_equals_an_unbroken_one(make, tmp_path):
