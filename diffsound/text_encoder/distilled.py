@@ -68,8 +68,10 @@ class DistilledTextEncoder(SmallTextEncoder):
     vocabulary_file = VOCABULARY
 
     def __init__(self, width: int = 192, layers: int = 2, max_tokens: int = 64, own: int = 16,
-                 own_dropout: float = 0.3, noise: float = 0.3, dropout: float = 0.0, learning_rate: float = 1e-3,
-                 betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01, warmup_steps: int = 100) -> None:
-        super().__init__(width, layers, max_tokens, dropout, learning_rate, betas, weight_decay, warmup_steps)
+                 own_dropout: float = 0.3, noise: float = 0.2, dropout: float = 0.0, learning_rate: float = 1e-3,
+                 betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01, warmup_steps: int = 100,
+                 dilations: list[int] | None = None) -> None:
+        super().__init__(width, layers, max_tokens, dropout, learning_rate, betas, weight_decay, warmup_steps,
+                         dilations)
         stored = load_file(VECTORS)
         self.word = MeaningEmbedding(stored["vectors"], stored["scale"], width, own, own_dropout, noise)

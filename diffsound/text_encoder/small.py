@@ -21,12 +21,12 @@ from diffsound.text_encoder.word_pieces import (
 
 
 class Neighbours(nn.Module):
-    """Adds to every word what the `reach` words before and after it make of it."""
+    """Adds to every word what the `reach` words before and after it make of it, each `dilation` words from the next."""
 
-    def __init__(self, width: int, reach: int = 2, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, reach: int = 2, dropout: float = 0.0, dilation: int = 1) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.convolution = nn.Conv1d(width, width, 2 * reach + 1, padding=reach)
+        self.convolution = nn.Conv1d(width, width, 2 * reach + 1, padding=reach * dilation, dilation=dilation)
         self.out = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
@@ -44,6 +44,9 @@ class SmallTextEncoder(TextEncoder):
     every embedding stays that of its own word. With self-attention layers instead, each would soon hold the whole
     sentence, the decoder would have no need to look for the right word, and would learn no order of events.
 
+    Args:
+        dilations: of the layers' convolutions, one for each of `layers`; by default 1. 1, 1, 2, 4 reach 16 words.
+
     On its own it can be trained beforehand to fill in masked words (arXiv:1810.04805) of batches that have "text".
 
     Args:
@@ -57,8 +60,12 @@ class SmallTextEncoder(TextEncoder):
 
     def __init__(self, width: int = 192, layers: int = 2, max_tokens: int = 48, dropout: float = 0.0,
                  learning_rate: float = 1e-3, betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01,
-                 warmup_steps: int = 100) -> None:
+                 warmup_steps: int = 100, dilations: list[int] | None = None) -> None:
         super().__init__(width, max_tokens, trainable=True)
+        dilations = dilations or [1] * layers
+        if len(dilations) != layers or min(dilations, default=1) < 1:
+            raise ValueError(f"text_encoder.init_args.dilations is {dilations}, expected {layers} (layers) numbers of "
+                             "at least 1")
         vocabulary = read_vocabulary(self.vocabulary_file)
         self.tokenizer = build_tokenizer(vocabulary)
         self.mask_id, self.end_id = vocabulary.index(MASK), vocabulary.index(END)
@@ -68,7 +75,7 @@ class SmallTextEncoder(TextEncoder):
         self.word = nn.Embedding(len(vocabulary), width)
         self.position = nn.Parameter(sinusoids(max_tokens, width, std=0.3))
         nn.init.normal_(self.word.weight, std=0.5)
-        self.layers = nn.ModuleList(Neighbours(width, dropout=dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(Neighbours(width, dropout=dropout, dilation=dilation) for dilation in dilations)
         self.norm = nn.LayerNorm(width)
         self.learning_rate, self.betas, self.weight_decay = learning_rate, betas, weight_decay
         self.warmup_steps = warmup_steps

@@ -105,6 +105,22 @@ def test_masked_words_are_learned_and_the_checkpoint_brings_the_encoder_back(tmp
     torch.testing.assert_close(loaded(TEXTS).embeddings, encoder.eval()(TEXTS).embeddings)
 
 
+@pytest.mark.parametrize(("dilations", "reach"), [(None, 4), ([1, 1], 4), ([1, 4], 10)])
+def test_a_word_is_read_with_as_many_neighbours_as_the_convolutions_reach(dilations, reach):
+    encoder = SmallTextEncoder(width=16, layers=2, dilations=dilations).eval()
+    words = ["dog"] * 30
+    start = encoder([" ".join(words)]).embeddings[0]
+    words[15] = "rain"
+    changed = (encoder([" ".join(words)]).embeddings[0] - start).abs().amax(1) > 1e-6
+    assert changed.nonzero().flatten().tolist()[0] == 15 - reach
+    assert changed.nonzero().flatten().tolist()[-1] == 15 + reach
+
+
+def test_dilations_of_other_layers_are_refused():
+    with pytest.raises(ValueError, match=r"dilations is \[1, 2\], expected 3"):
+        SmallTextEncoder(width=16, layers=3, dilations=[1, 2])
+
+
 def test_a_text_without_masked_words_has_no_loss():
     assert SmallTextEncoder(width=32)._masked_word_loss([""]) == 0
 
