@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
+from diffsound.generate import MODEL
 from diffsound.inside.attention_maps import word_attention
 from diffsound.inside.film import film
 from diffsound.inside.page import write_page
 from diffsound.inside.pictures import save_attention, save_confidence, save_decided
 from diffsound.inside.trace import diffusion_of, look
 from diffsound.recipe import build_part, changed_recipe
+from diffsound.text_to_sound import TextToSound
 
 
 def main(args: list[str]) -> None:
@@ -23,7 +25,9 @@ def main(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="diffsound inside", description=main.__doc__.splitlines()[0],
         epilog="Other options, such as --runs out/demo-train/runs or --config FILE, change the recipe first.")
-    parser.add_argument("--recipe", type=Path, required=True, help="names the system, whose decoder is of diffusion")
+    parser.add_argument("--model", default=MODEL, metavar="NAME",
+                        help="of a bundle, a folder, or a hub id; its decoder must be of diffusion")
+    parser.add_argument("--recipe", type=Path, help="names the system instead, by its text_to_sound")
     parser.add_argument("--text", required=True, help="what should be heard")
     parser.add_argument("--negative", help="what should not be heard, for a sampler with guidance")
     parser.add_argument("--seed", type=int, default=0)
@@ -33,7 +37,12 @@ def main(args: list[str]) -> None:
                         help="cpu, cuda, cuda:1 (default: cuda if there is one, else cpu)")
     parser.add_argument("--out", type=Path, default=Path("out/inside"), help="folder of the page and its files")
     options, extra = parser.parse_known_args(args)
-    model = build_part(changed_recipe(options.recipe, extra), "text_to_sound")
+    if options.recipe is not None:
+        model = build_part(changed_recipe(options.recipe, extra), "text_to_sound")
+    elif extra:
+        parser.error(f"unknown {' '.join(extra)}; options that change a recipe need --recipe")
+    else:
+        model = TextToSound.from_pretrained(options.model)
     diffusion_of(model)  # before anything is made or written
     model = model.to(options.device)
     trace, out = look(model, options.text, options.seed, options.negative), options.out
