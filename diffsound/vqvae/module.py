@@ -227,6 +227,14 @@ class VQVAE(Checkpointed, LightningModule):
     def on_test_epoch_end(self) -> None:
         self.on_validation_epoch_end()
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A discriminator begins anew where the checkpoint has none."""
+        state = checkpoint.get("state_dict", {})
+        if state and not any(name.startswith("discriminator.") for name in state):
+            own = {name: value for name, value in self.state_dict().items() if name.startswith("discriminator.")}
+            checkpoint["state_dict"] = state | own
+        super().on_load_checkpoint(checkpoint)
+
     def configure_optimizers(self) -> dict[str, Any]:
         return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 
