@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from diffsound.autoregressive import Autoregressive
+from diffsound.checked_yaml import read_plain_yaml
 from diffsound.checkpoint import fingerprint, rebuild
 from diffsound.diffusion import DiscreteDiffusion
-from diffsound.pretrained import CARD, DESCRIPTION, WEIGHTS
+from diffsound.plain_weights import SafeTensors, check_plain, check_weights, is_finite, memory_for
+from diffsound.pretrained import CARD, DESCRIPTION, WEIGHTS, bundle_file
+from diffsound.sidecar import build_sampler
 from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_encoder.frozen import Frozen
 from diffsound.token_sampler import TokenSampler
@@ -89,6 +91,8 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
     if any(name.startswith("vocoder.") and name.endswith("weight_g") for name in tensors) != hasattr(
             model.vocoder, "generator"):
         raise ValueError("the vocoder's weight normalisation is folded: write the bundle before it is used")
+    if unfit := [name for name, tensor in tensors.items() if not is_finite(tensor)]:
+        raise ValueError(f"{unfit[0]} is not finite: the training diverged, or CLIP has no weights yet")
     if half:
         tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
     description = {"format": FORMAT, "facts": (facts or {}) | ({"half": True} if half else {}),
@@ -123,32 +127,31 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
             read other files.
     """
     folder = Path(folder)
-    for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no bundle: there is no {name} in it")
-    description = _description(folder / DESCRIPTION)
-    modules = {}
+    places = {name: bundle_file(folder, name) for name in (DESCRIPTION, WEIGHTS)}
+    description = _description(places[DESCRIPTION])
+    modules, stored = {}, places[WEIGHTS].stat().st_size
     try:
         _refuse_other_files(description)
-        with safe_open(folder / WEIGHTS, "pt") as file, _NoInitialisation():
+        with SafeTensors(places[WEIGHTS]) as file, _NoInitialisation():
             unused = set(file.keys())
             for name, kind in PARTS.items():
                 part = description["parts"][name]
                 spec = {key: part[key] for key in ("class_path", "init_args")}
-                module = modules[name] = rebuild(spec)
+                with memory_for(stored):
+                    module = modules[name] = rebuild(spec)
                 if not isinstance(module, kind):
                     raise ValueError(f"its {name} is a {type(module).__name__}")
                 module.spec, module.facts = spec, part["facts"]  # as written: so fingerprints outlive new defaults
                 for prefix, owner in _owners(name, module).items():
                     own = [key for key in unused if key.startswith(f"{prefix}.")]
-                    owner.load_state_dict({key.removeprefix(f"{prefix}."): file.get_tensor(key) for key in own})
+                    weights = {key.removeprefix(f"{prefix}."): file[key] for key in own}
+                    check_weights(owner, weights)
+                    owner.load_state_dict(weights)
                     unused -= set(own)
                 module.eval().requires_grad_(False)
         if isinstance(modules["decoder"].text_encoder, Frozen):
             modules["decoder"].encoder.spec = description["parts"]["decoder"]["init_args"]["text_encoder"]
-        sampler = rebuild(description["sampler"])
-        if not isinstance(sampler, TokenSampler):
-            raise ValueError(f"its sampler is a {type(sampler).__name__}")
+        sampler = build_sampler(description["sampler"], "its")
     except Exception as error:  # wrong arguments can fail in any way
         raise ValueError(f"the bundle {folder} does not fit together: {' '.join(str(error).split())[:300]}") from error
     if unused:
@@ -235,24 +238,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-class _Loader(yaml.SafeLoader):
-    """Without aliases, by which a short file could become data of any size."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"it has the alias *{self.peek_event().anchor}, which no bundle needs")
-        return super().compose_node(parent, index)
-
-
 def _description(path: Path) -> dict[str, Any]:
-    try:
-        description = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not plain YAML ({str(error).splitlines()[0]})") from error
+    description = read_plain_yaml(path)
     _check_kinds(f"{path}: the description", description,
                  {"format": int, "facts": dict, "columns": int, "sampler": dict, "parts": dict})
     if description["format"] != FORMAT:
         raise ValueError(f"{path} has format {description['format']}, this version reads format {FORMAT}")
+    check_plain(description, f"{path}: the description")
     _check_kinds(f"{path}: sampler", description["sampler"], _SPEC)
     parts = dict(description["parts"])
     encoder = parts.pop("text_encoder", None)

@@ -12,15 +12,17 @@ import hashlib
 import importlib
 import inspect
 import os
-import pickle
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
+from diffsound.plain_weights import check_plain, check_weights, memory_for, plain_state, read_torch
+
 _CLASSES: dict[str, type[Rebuildable]] = {}
 # Importing these fills _CLASSES.
+_OTHER_FILES = 2**33  # bytes that the weights of a frozen text encoder may have
 _PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation", "captioner")
 
 
@@ -97,7 +99,9 @@ def rebuild(spec: dict[str, Any], kind: type = object) -> Any:
         ValueError: if `spec` names a class that is not a known `Rebuildable`, or no `kind`, or an argument that it does
             not take; nothing is built then.
     """
-    name = spec["class_path"]
+    name, arguments = spec.get("class_path"), spec.get("init_args")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise ValueError("a class is described without class_path and init_args")
     if name not in _CLASSES:
         for package in _PACKAGES:
             importlib.import_module(f"diffsound.{package}")
@@ -107,7 +111,7 @@ def rebuild(spec: dict[str, Any], kind: type = object) -> Any:
     cls = _CLASSES[name]
     if not issubclass(cls, kind):
         raise ValueError(f"expected a {kind.__name__}, found {name}")
-    arguments = {key: _rebuild_value(value) for key, value in spec["init_args"].items()}
+    arguments = {key: _rebuild_value(value) for key, value in arguments.items()}
     if unknown := arguments.keys() - _signature(cls).parameters.keys():
         raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "
                          "wrote it; use that version, or train again (make demo-train ARGS=--fresh)")
@@ -135,22 +139,52 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: train that stage first, or change the path in the recipe")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a checkpoint that can be read safely "
-                         f"({(str(error) or type(error).__name__).splitlines()[0]})") from error
+        checkpoint = read_torch(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a checkpoint that can be read safely ({error})") from error
     if not isinstance(checkpoint, dict) or "spec" not in checkpoint or "state_dict" not in checkpoint:
         raise ValueError(f"{path} is not a Diffsound checkpoint: expected the keys 'spec' and 'state_dict'")
+    try:
+        for key in ("spec", "facts"):
+            check_plain(checkpoint.setdefault(key, {}), key)
+            if not isinstance(checkpoint[key], dict):
+                raise ValueError(f"{key} is no mapping")
+        checkpoint["state_dict"] = plain_state(checkpoint["state_dict"])
+    except ValueError as error:
+        raise ValueError(f"{path} is not a Diffsound checkpoint: {error}") from error
     return checkpoint
 
 
 def load_module(path: str | os.PathLike) -> nn.Module:
-    """The module saved at `path`, whatever its class: rebuilt, weights loaded, in eval mode, frozen, on the CPU."""
+    """The module saved at `path`, whatever its class: rebuilt, weights loaded, in eval mode, frozen, on the CPU.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint, a part of it cannot be built, or its weights do not fit, are of another kind
+            of number, or are not finite.
+    """
     checkpoint = read_checkpoint(path)
-    module = rebuild(checkpoint["spec"])
-    module.load_state_dict(checkpoint["state_dict"])
+    spec, state = checkpoint["spec"], checkpoint["state_dict"]
+    try:
+        with memory_for(sum(value.nbytes for value in state.values()), _OTHER_FILES if _reads_files(spec) else 0):
+            module = rebuild(spec, nn.Module)
+        check_weights(module, state)
+        module.load_state_dict(state)
+    except Exception as error:  # wrong arguments can fail in any way
+        raise ValueError(f"{path}: {_one_line(error)}") from error
     module.facts = checkpoint["facts"]
     return module.eval().requires_grad_(False)
+
+
+def _reads_files(spec: Any) -> bool:
+    """Whether a part of it, a frozen text encoder, has weights in a file of its own."""
+    if isinstance(spec, dict):
+        return bool(spec.get("path") or spec.get("pretrained")) or any(map(_reads_files, spec.values()))
+    return isinstance(spec, list) and any(map(_reads_files, spec))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())[:500]
 
 
 class Checkpointed(Rebuildable):
@@ -186,6 +220,7 @@ class Checkpointed(Rebuildable):
                 raise ValueError(f"the checkpoint does not fit the recipe: {name} is {other.get(name, 'missing')} in "
                                  f"the checkpoint and {own.get(name, 'missing')} in the recipe; use the recipe it was "
                                  "trained with, or start without ckpt_path")
+        check_weights(self, checkpoint["state_dict"])
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike) -> Self:

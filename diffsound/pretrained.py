@@ -11,6 +11,9 @@ DESCRIPTION, WEIGHTS, CARD = FILES = ("bundle.yaml", "model.safetensors", "READM
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+MOST_BYTES = {DESCRIPTION: 2**20, CARD: 2**20}
+
+
 class Found(NamedTuple):
     """A bundle's folder, and what sidecars call it: never where it lies on this machine."""
 
@@ -44,9 +47,39 @@ def find(name: str, revision: str | None = None) -> Found:
                      "id such as owner/name")
 
 
+def bundle_file(folder: Path, name: str) -> Path:
+    """The file `name` of the bundle in `folder`.
+
+    A link must stay in the folder; or, in the hub's cache, whose snapshots are links, lead to a blob beside them.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it leads elsewhere, or is too long for what it is.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no bundle: there is no {name} in it")
+    target, home = path.resolve(), folder.resolve()
+    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+    if not target.is_relative_to(home) and target.parent != blobs:
+        raise ValueError(f"{path} is a link to {target}, expected a file in that folder: a bundle holds all its files")
+    if (size := target.stat().st_size) > MOST_BYTES.get(name, size):
+        raise ValueError(f"{path} has {size} bytes, expected at most {MOST_BYTES[name]}")
+    return path
+
+
+def card(folder: Path) -> str:
+    """The text of a bundle's README.md; errors as `bundle_file`, and ValueError if it is not UTF-8."""
+    path = bundle_file(folder, CARD)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
 def described(folder: Path) -> str:
     """The first sentence of a bundle's card, on one line: what stands after the headings."""
-    lines = (folder / CARD).read_text(encoding="utf-8").splitlines()
+    lines = card(folder).splitlines()
     if lines[:1] == ["---"] and "---" in lines[1:]:  # the hub's own data about the model
         lines = lines[lines.index("---", 1) + 1:]
     return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")

@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import set_parsing_settings
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
+from yaml import YAMLError
 
 from diffsound.blocks import Bulk
+from diffsound.checked_yaml import check_recipe_yaml
 from diffsound.checkpoint import read_checkpoint
 from diffsound.data.unreadable import UnreadableReport
 from diffsound.mel import MelSettings
 
 MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tagger", "captioner", "text_to_sound")
 DATA = ("audio", "tokens", "prompts")
+_NAMED = re.compile(r"\$\{([\w.]+)\}")
+_LARGEST = 10**6
 
 
 @dataclass
@@ -153,6 +160,7 @@ class RecipeCLI(LightningCLI):
 def run(verb: str, args: list[str]) -> None:
     """Run a recipe verb with the command line after it."""
     _quiet()
+    _check_configs(args)
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     bulk_work = BULK.get(verb)
     verb = "predict" if bulk_work else verb
@@ -200,21 +208,87 @@ def _generate_many(model: LightningModule, data: LightningDataModule, bulk: Bulk
 BULK = {"tokenize": _tokenize, "generate-many": _generate_many}  # verbs over many clips, in place of the trainer
 
 
+def read_recipe(path: Path) -> DictConfig:
+    """A recipe, or a file that changes one; nothing in it is looked at yet.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no YAML mapping, or is of a size that no recipe has.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}")
+    check_recipe_yaml(path)
+    try:
+        return OmegaConf.create(OmegaConf.load(path) or {})
+    except (YAMLError, OmegaConfBaseException, OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no recipe ({' '.join(str(error).split())[:300]})") from error
+
+
+def _check_configs(args: list[str]) -> None:
+    """Read the files of --config as strangers' before a parser does, which copies what it finds."""
+    values = [value for option, value in pairwise(args) if option in ("--config", "-c")]
+    paths = [*map(Path, values), *(Path(arg.partition("=")[2]) for arg in args if arg.startswith("--config="))]
+    read = [read_recipe(path) for path in paths if path.is_file()]  # of one that is not there the parser tells
+    if read:
+        check_interpolations(merged(read))
+
+
+def merged(recipes: list[DictConfig]) -> DictConfig:
+    """One recipe of several, the last word the last one's.
+
+    Raises:
+        ValueError: if they cannot be merged.
+    """
+    try:
+        return OmegaConf.merge(*recipes)
+    except (OmegaConfBaseException, TypeError) as error:
+        raise ValueError(f"the files do not fit together ({' '.join(str(error).split())[:300]})") from error
+
+
+def check_interpolations(recipe: DictConfig) -> None:
+    """Raise ValueError if `${...}` leads back to itself, or makes more of a recipe than anybody could walk through."""
+    content: Any = OmegaConf.to_container(recipe)
+    known: dict[str, int | None] = {}
+
+    def size(value: Any) -> int:
+        """Values and characters of `value`, with all that it names."""
+        if isinstance(value, dict | list):
+            return 1 + sum(map(size, value.values() if isinstance(value, dict) else value))
+        return 1 + len(value) + sum(map(named, _NAMED.findall(value))) if isinstance(value, str) else 1
+
+    def named(name: str) -> int:
+        if name not in known:
+            known[name] = None  # until it is known
+            value = content
+            for key in name.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            known[name] = size(value)
+        if (own := known[name]) is None:
+            raise ValueError(f"${{{name}}} of the recipe leads back to itself")
+        return own
+
+    try:
+        total = size(content)
+    except RecursionError as error:
+        raise ValueError("the recipe's ${...} lead from one to another a thousand times") from error
+    if total > _LARGEST:
+        raise ValueError(f"the recipe has {total} values and characters once its ${{...}} are put in, expected at most "
+                         f"{_LARGEST}")
+
+
 def changed_recipe(path: Path, options: list[str]) -> DictConfig:
     """The recipe with what `--key value` and `--config FILE` change in it; nothing in it is looked at yet.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if an option is not of that form.
+        ValueError: if a file is no recipe, or an option is not of that form.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}")
-    recipe = OmegaConf.load(path)
+    recipe = read_recipe(path)
     if len(options) % 2 or not all(option.startswith("--") for option in options[::2]):
         raise ValueError(f"options for the recipe are {' '.join(options)}: expected --key value, in two words")
     for key, value in zip(options[::2], options[1::2], strict=True):
         if key == "--config":
-            recipe = OmegaConf.merge(recipe, OmegaConf.load(value))
+            recipe = merged([recipe, read_recipe(Path(value))])
         else:
             value = yaml.safe_load(value)
             anew = isinstance(value, dict) and "class_path" in value  # arguments of the class before are not its own
@@ -232,7 +306,11 @@ def build_part(recipe: DictConfig, name: str) -> Any:
         raise ValueError(f"the recipe has no {name}: expected that key, with class_path and init_args")
     parser = RecipeParser()
     parser.add_subclass_arguments(LightningDataModule if name in DATA else nn.Module, name)
-    part = OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)[name]
+    check_interpolations(recipe)
+    try:
+        part = OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)[name]
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise ValueError(f"the recipe's {name} cannot be read ({' '.join(str(error).split())[:300]})") from error
     try:
         return parser.instantiate(parser.parse_object({name: part}))[name]
     except ValueError as error:

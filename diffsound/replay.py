@@ -159,11 +159,13 @@ def audio_difference(clip: Clip, sidecar: dict[str, Any], audio: Path) -> str:
     import numpy as np
     import soundfile
 
-    from diffsound.data.audio import UnreadableAudio, encode
+    from diffsound.data.audio import UnreadableAudio, check_header, encode
 
     gain = sidecar["loudness"]["gain_db"] if sidecar["loudness"] else 0.0
     data = io.BytesIO(encode(clip.amplified(gain).numpy(), clip.sample_rate, audio.suffix))
     try:
+        with soundfile.SoundFile(audio) as file:
+            check_header(file, audio)
         (own, own_rate), (other, rate) = (soundfile.read(source, dtype="float32") for source in (data, audio))
     except soundfile.LibsndfileError as error:
         raise UnreadableAudio(f"{audio}: not audio that can be read ({error.error_string})") from error

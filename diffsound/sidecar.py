@@ -77,7 +77,7 @@ def parsed_sidecar(data: bytes, where: str) -> dict[str, Any]:
         ("tokens", "outside", not tokens or 0 <= min(tokens) <= max(tokens) < 2**16, "numbers from 0 to 65535"),
         ("device", sidecar["device"], _DEVICE.fullmatch(sidecar["device"]), "cpu, mps, cuda or cuda:0"),
         ("threads", sidecar["threads"], 1 <= sidecar["threads"] <= MOST_THREADS, f"1 to {MOST_THREADS}"),
-        ("numbers", numbers, all(math.isfinite(value) for value in numbers), "finite loudness and seconds"),
+        ("numbers", numbers, all(abs(value) < math.inf for value in numbers), "finite loudness and seconds"),
     ):
         if not fits:
             raise ValueError(f"{where}: {place} is {str(value)[:60]!r}, expected {expected}")
@@ -90,16 +90,27 @@ def sampler_of(sidecar: dict[str, Any]) -> TokenSampler:
     Raises:
         ValueError: if it describes none.
     """
-    spec = sidecar["sampler"]
+    return build_sampler(sidecar["sampler"], "the sidecar's")
+
+
+def build_sampler(spec: dict[str, Any], whose: str) -> TokenSampler:
+    """The sampler of a stranger's `spec`, with no more steps than anybody needs; `whose` is for messages.
+
+    Raises:
+        ValueError: if it describes none.
+    """
     for name, value in spec["init_args"].items():
         if isinstance(value, list) and not (len(value) < MOST_STEPS and all(type(step) is int for step in value)):
-            raise ValueError(f"the sidecar's sampler has the {name} {str(value)[:60]}, expected a list of steps")
+            raise ValueError(f"{whose} sampler has the {name} {str(value)[:60]}, expected a list of steps")
     try:
         sampler = rebuild(spec, TokenSampler)
     except Exception as error:  # wrong arguments can fail in any way
-        raise ValueError(f"the sidecar's sampler cannot be built: {' '.join(str(error).split())[:300]}") from error
+        raise ValueError(f"{whose} sampler cannot be built: {' '.join(str(error).split())[:300]}") from error
     if type(steps := getattr(sampler, "num_steps", 1)) is not int or steps > MOST_STEPS:
-        raise ValueError(f"the sidecar's sampler has num_steps {steps}, expected at most {MOST_STEPS}")
+        raise ValueError(f"{whose} sampler has num_steps {steps}, expected at most {MOST_STEPS}")
+    for name, value in spec["init_args"].items():
+        if any(type(number) is int and abs(number) >= 2**63 for number in (value if type(value) is list else [value])):
+            raise ValueError(f"{whose} sampler has a {name} of 2^63 or more")
     return sampler
 
 

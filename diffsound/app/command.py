@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from diffsound.generate import MODEL, at_least
-from diffsound.pretrained import CARD, find
+from diffsound.pretrained import card, find
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,9 +74,9 @@ def make(options: argparse.Namespace) -> FastAPI:
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = TextToSound.from_pretrained(options.model, options.revision, device)
-    card = (find(options.model, options.revision).folder / CARD).read_text(encoding="utf-8")
+    text = card(find(options.model, options.revision).folder)
     limits = Limits(options.max_steps, options.max_prompt, options.max_queue, options.history)
-    return make_app(System(model, card, limits), hosts_of(options.host))
+    return make_app(System(model, text, limits), hosts_of(options.host))
 
 
 def hosts_of(host: str) -> frozenset[str] | None:

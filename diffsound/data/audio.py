@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf")  # what a folder may hold
 WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),  # what `save` can
            ".mp3": ("MP3", "MPEG_LAYER_III")}
+MOST_SAMPLES = 2**28  # of all channels: 1 GB in memory, 3.4 hours at 22 050 Hz
+SLOWEST, FASTEST = 1000, 1_000_000  # Hz; a header with 1 Hz would make hours of a second's samples
 _BLOCK = 65536  # libsndfile's Vorbis encoder overflows its stack when it is given minutes in one call
 
 
@@ -33,9 +35,14 @@ def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
     Returns:
         (N,) float32 at `sample_rate` Hz, clipped to [-1, 1]: lossy codecs and the resampler overshoot.
     Raises:
-        UnreadableAudio: if the file is missing, is not audio, breaks off, holds no samples, or holds NaN or infinity.
+        UnreadableAudio: if the file is missing, is not audio, breaks off, holds no samples, NaN or infinity, more than
+            MOST_SAMPLES (also at `sample_rate`), or has a sample rate that no recording has.
     """
-    return np.clip(resample(*_decode(Path(path)), sample_rate), -1, 1)
+    waveform, rate = _decode(Path(path))
+    if len(waveform) / rate * sample_rate > MOST_SAMPLES:
+        raise UnreadableAudio(f"{path}: holds {len(waveform) / rate:.0f} s, expected at most "
+                              f"{MOST_SAMPLES / sample_rate:.0f} s at {sample_rate} Hz")
+    return np.clip(resample(waveform, rate, sample_rate), -1, 1)
 
 
 def resample(waveform: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
@@ -142,9 +149,18 @@ def _opened(path: Path) -> Iterator[SoundFile]:
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which does not say its sample rate
             raise UnreadableAudio(f"{path}: not audio that can be read "
                                   f"({getattr(error, 'error_string', error)})") from error
-        if file.frames == 0:
-            raise UnreadableAudio(f"{path}: holds no samples")
+        check_header(file, path)
         yield file
+
+
+def check_header(file: SoundFile, path: Path) -> None:
+    """Raise UnreadableAudio if what the header says is nothing that can be read: the memory is taken by it."""
+    if file.frames <= 0:
+        raise UnreadableAudio(f"{path}: holds no samples")
+    if (size := file.frames * file.channels) > MOST_SAMPLES:
+        raise UnreadableAudio(f"{path}: holds {size} samples, expected at most {MOST_SAMPLES}: cut the recording")
+    if not SLOWEST <= file.samplerate <= FASTEST:
+        raise UnreadableAudio(f"{path}: has a sample rate of {file.samplerate} Hz, expected {SLOWEST} to {FASTEST}")
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
@@ -153,6 +169,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
 
     with _opened(path) as file:
         try:
+            # In one call: soundfile seeks after each, which costs an mp3 what its decoder remembers.
             samples = file.read(dtype="float32", always_2d=True)  # (N, channels)
         except soundfile.LibsndfileError as error:
             raise UnreadableAudio(f"{path}: breaks off ({error.error_string})") from error

@@ -93,36 +93,45 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+                raise ValueError(f"{path}:{number}: not JSON that can be read ({error})") from error
             if not isinstance(row, dict):
-                raise ValueError(f'{path}:{number}: expected an object such as {{"audio": "dog.wav"}}, found {row!r}')
+                raise ValueError(f'{path}:{number}: expected an object such as {{"audio": "dog.wav"}}, found '
+                                 f"{_short(row)}")
             yield f"{path}:{number}", row
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file)
-        if not {"audio", "path"} & set(table.fieldnames or ()):
-            raise ValueError(f"{path}:1: expected a column 'audio' or 'path', found {table.fieldnames}")
-        for cells in table:
-            where = f"{path}:{table.line_num}"
-            if None in cells:
-                raise ValueError(f"{where}: more cells than columns: put a caption with a comma in quotes")
-            row: dict[str, Any] = {key: value for key, value in cells.items() if value}
-            row["audio"] = row.get("audio") or row.get("path")
-            for key, separator in (("captions", "|"), ("labels", ";")):
-                if key in row:
-                    row[key] = row[key].split(separator)
-            yield where, row
+        try:
+            if not {"audio", "path"} & set(table.fieldnames or ()):
+                raise ValueError(f"{path}:1: expected a column 'audio' or 'path', found {_short(table.fieldnames)}")
+            for cells in table:
+                where = f"{path}:{table.line_num}"
+                if None in cells:
+                    raise ValueError(f"{where}: more cells than columns: put a caption with a comma in quotes")
+                row: dict[str, Any] = {key: value for key, value in cells.items() if value}
+                row["audio"] = row.get("audio") or row.get("path")
+                for key, separator in (("captions", "|"), ("labels", ";")):
+                    if key in row:
+                        row[key] = row[key].split(separator)
+                yield where, row
+        except csv.Error as error:
+            raise ValueError(f"{path}:{table.line_num}: not a CSV table ({error})") from error
 
 
 def _clip(row: dict[str, Any], folder: Path, where: str) -> Clip:
     audio = row.get("audio")
     if not isinstance(audio, str) or not audio:
-        raise ValueError(f"{where}: expected 'audio', the path of a file, found {audio!r}")
+        raise ValueError(f"{where}: expected 'audio', the path of a file, found {_short(audio)}")
+    if not _is_name(audio):
+        raise ValueError(f"{where}: 'audio' is {_short(audio)}, which cannot be the path of a file")
     captions = _texts(row, "captions" if "captions" in row else "caption", where)
     split, group = row.get("split") or "", row.get("group") or audio
-    if not isinstance(split, str) or not isinstance(group, str | int):
-        raise ValueError(f"{where}: expected names for 'split' and 'group', found {split!r} and {group!r}")
+    if not isinstance(split, str) or not isinstance(group, str | int) or not _is_name(str(group)):
+        raise ValueError(f"{where}: expected names for 'split' and 'group', found {_short(split)} and "
+                         f"{_short(group)}")
     labels = [sys.intern(label) for label in _texts(row, "labels", where)]  # one text for all clips that share it
     return Clip(folder / audio, captions, labels, sys.intern(split), str(group))
 
@@ -131,8 +140,17 @@ def _texts(row: dict[str, Any], key: str, where: str) -> list[str]:
     value = row.get(key) or []
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{where}: expected {key!r} to be text or a list of texts, found {value!r}")
+        raise ValueError(f"{where}: expected {key!r} to be text or a list of texts, found {_short(value)}")
     return [text.strip() for text in texts if text.strip()]
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be written to a file, and name one: JSON can hold halves of surrogate pairs, and zeros."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:100]
 
 
 def _split_by_group(clips: list[Clip]) -> None:

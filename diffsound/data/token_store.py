@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,11 +21,16 @@ from typing import Any, Self
 
 import numpy as np
 
+from diffsound.checked_json import check
 from diffsound.data.clip_table import ClipTable, StoredClip, write_clips
 from diffsound.mel import MelSettings
 
 VERSION = 2
 _INDEX = "store.json"
+_SHARD = re.compile(r"(tokens-\d+\.npy|clips-\d+\.arrow)")
+_SHAPE = {"codec": str, "mel": {"*": (int, float)}, "rows": int, "columns": int, "codebook_size": int,
+          "shards": [{"tokens": str, "clips": str, "count": int, "splits": {"*": int},
+                      "files": {"*": {"bytes": int, "sha256": str}}}]}
 _CODEC_KEYS = ("codec", "mel", "rows", "columns", "codebook_size")  # must agree between the shards of a store
 
 
@@ -42,7 +48,10 @@ class TokenStore:
         self.folder = Path(folder)
         index = _read_index(self.folder)
         self.codec_fingerprint: str = index["codec"]
-        self.mel = MelSettings(**index["mel"])
+        try:
+            self.mel = MelSettings(**index["mel"])
+        except TypeError as error:  # of a key that it does not take
+            raise ValueError(f"{self.folder / _INDEX}: mel does not fit ({error}): tokenize again") from error
         self.rows: int = index["rows"]
         self.columns: int = index["columns"]
         self.codebook_size: int = index["codebook_size"]
@@ -279,14 +288,22 @@ def _read_index(folder: Path) -> dict[str, Any]:
                          "or change tokens.init_args.store")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): tokenize again") from error
-    version = index.get("version")
+    version = index.get("version") if isinstance(index, dict) else None
     if version != VERSION:
         raise ValueError(f"{path} has format version {version}, this program reads version {VERSION}: tokenize again")
     absent = [key for key in (*_CODEC_KEYS, "shards") if key not in index]
     if absent:
         raise ValueError(f"{path} lacks {', '.join(absent)}: tokenize again")
+    check(index, _SHAPE, str(path))
+    for shard in index["shards"]:
+        for name in (shard["tokens"], shard["clips"], *shard["files"]):
+            if not _SHARD.fullmatch(name):
+                raise ValueError(f"{path} names the file {name[:100]!r}, expected names such as tokens-00000.npy in "
+                                 "its own folder")
+    if min(index["rows"], index["columns"], *(shard["count"] for shard in index["shards"])) < 0:
+        raise ValueError(f"{path} has a number below 0: tokenize again")
     return index
 
 

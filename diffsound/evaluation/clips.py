@@ -174,10 +174,10 @@ def _sidecar_text(file: Path) -> str:
         return ""
     try:
         text = json.loads(sidecar.read_text(encoding="utf-8")).get("text", "")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError) as error:
         raise ValueError(f'{sidecar} is not a sidecar: expected JSON like {{"text": "a dog barks"}}') from error
     if not isinstance(text, str):
-        raise ValueError(f"{sidecar}: expected 'text' to be text, found {text!r}")
+        raise ValueError(f"{sidecar}: expected 'text' to be text, found {repr(text)[:100]}")
     return text
 
 

@@ -102,7 +102,7 @@ def _text(sound: Path, needed: bool) -> str:
     sidecar = sound.with_suffix(".json")
     try:
         text = json.loads(sidecar.read_text(encoding="utf-8"))["text"] if needed or sidecar.is_file() else ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{sound} has no text: expected {sidecar.name} beside it, with the key text, or "
                          f"--questions mos ({type(error).__name__})") from error
     if not isinstance(text, str) or (needed and not text.strip()):

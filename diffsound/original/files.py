@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffsound.plain_weights import plain_state, refuse_bomb
+
 
 class Inert:
     """Stands for a class that a published file names beside its weights. It keeps nothing and does nothing."""
@@ -40,8 +42,6 @@ TRAINING_STATE = {
     "a MelGAN generator": set(),
 }
 WEIGHTS = {"a VQ-VAE": ("state_dict",), "a diffusion decoder": ("model", "ema"), "a MelGAN generator": ()}
-NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int16,
-           torch.int32, torch.int64, torch.bool}
 # How a file is told: the entry of its weights, if they are in one, and the beginning of a name there.
 SIGNS = {
     "a VQ-VAE": ("state_dict", "encoder.conv_in."),
@@ -64,6 +64,7 @@ def read_plain(path: str | os.PathLike) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError("there is no such file")
     try:
+        refuse_bomb(path)
         with torch.serialization.safe_globals([(kind, name) for name, kind in NAMED.items()]), \
                 warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles by other Pythons: they are read or refused
@@ -93,13 +94,13 @@ def read_published(path: str | os.PathLike, kind: str) -> tuple[dict[str, dict[s
     if found != kind:
         raise ValueError(f"this is {found}, expected {kind}")
     if not WEIGHTS[kind]:
-        return {"": _state(contents)}, []
+        return {"": plain_state(contents)}, []
     rest = {str(name): value for name, value in contents.items() if name not in WEIGHTS[kind]}
     for name, value in rest.items():
         if name not in TRAINING_STATE[kind] and _holds_tensors(value):
             raise ValueError(f"the entry {name} holds tensors and is not known: expected {', '.join(WEIGHTS[kind])} "
                              f"and training state ({', '.join(sorted(TRAINING_STATE[kind]))})")
-    return {name: _state(contents[name]) for name in WEIGHTS[kind] if contents.get(name) is not None}, list(rest)
+    return {name: plain_state(contents[name]) for name in WEIGHTS[kind] if contents.get(name) is not None}, list(rest)
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -126,17 +127,3 @@ def _kind(contents: Any) -> str:
     states = [contents.get(entry) for entry in ("state_dict", "model", "ema")]
     some = [str(name) for name in list(next((state for state in states if isinstance(state, dict)), contents))[:3]]
     return f"an unknown file ({', '.join(some) or 'empty'}{', ...' if some else ''})"
-
-
-def _state(state: Any) -> dict[str, Tensor]:
-    if not isinstance(state, dict):
-        raise ValueError("the weights are no dict of tensors")
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{name} is no tensor but {type(value).__name__}")
-        if value.layout != torch.strided or value.is_nested or value.device.type != "cpu" or value.dtype not in NUMBERS:
-            raise ValueError(f"{name} is no tensor of plain numbers ({value.layout}, {value.dtype}, {value.device})")
-        held = value.untyped_storage().nbytes()
-        if value.numel() * value.element_size() > held:  # a small file could fill the memory
-            raise ValueError(f"{name} is {tuple(value.shape)}, of which the file holds only {held} bytes")
-    return dict(state)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from diffsound.diffusion import AncestralSampler
 from diffsound.mel import MelSettings
@@ -16,6 +17,7 @@ from diffsound.original import keys
 from diffsound.original.files import read_published
 from diffsound.original.keys import State
 from diffsound.original.parts import build_codec, build_decoder, build_vocoder, check_order, part, same_logarithms
+from diffsound.plain_weights import memory_for
 from diffsound.text_to_sound import TextToSound
 from diffsound.vqvae.networks import CELL
 
@@ -78,10 +80,13 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
     with naming("--vocoder", vocoder):
         states, _ = read_published(vocoder, "a MelGAN generator")
         weights, _ = keys.sort(states[""], keys.MELGAN)
-        melgan, accounts = build_vocoder(weights), [Account("--vocoder", vocoder, len(states[""]), len(weights))]
+        with _memory_for(weights.values()):
+            melgan = build_vocoder(weights)
+        accounts = [Account("--vocoder", vocoder, len(states[""]), len(weights))]
     with naming("--diffusion", diffusion):
         weights, tables, order, account = _read_diffusion(diffusion, ema)
-        decoder = build_decoder(part(weights, "decoder."), tables, heads)
+        with _memory_for([*weights.values(), *tables.values()]):
+            decoder = build_decoder(part(weights, "decoder."), tables, heads)
         check_order(order["forward_shuffle_idx"], order["backward_shuffle_idx"], decoder.rows, decoder.max_columns)
     with naming("--vocoder", vocoder):  # before a codec is built for its mels
         if melgan.mel.n_mels != CELL * decoder.rows:
@@ -92,7 +97,7 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
                              f"mels, {MelSettings().hop_length}")
     codec_weights = part(weights, "codec.")
     if vqvae is None:
-        with naming("--diffusion", diffusion):
+        with naming("--diffusion", diffusion), _memory_for(codec_weights.values()):
             codec = build_codec(codec_weights, melgan.mel)
     accounts.insert(0, account)
     if vqvae is not None:
@@ -100,7 +105,8 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
             states, rest = read_published(vqvae, "a VQ-VAE")
             weights, dropped = keys.sort(states["state_dict"], keys.CODEC, keys.CODEC_DROPS)
             accounts.insert(0, Account("--vqvae", vqvae, len(states["state_dict"]), len(weights), dropped, rest))
-            codec = build_codec(weights, melgan.mel)
+            with _memory_for(weights.values()):
+                codec = build_codec(weights, melgan.mel)
             _check_codec(weights, codec_weights, diffusion)
             account.drop({"codec, the same as in --vqvae": list(codec_weights)}, "content_codec.")
             account.kept -= len(codec_weights)
@@ -111,6 +117,16 @@ def import_original(diffusion: str | os.PathLike, vocoder: str | os.PathLike, vq
     sampler = AncestralSampler(start="mask", top_r=TRUNCATION)
     model = TextToSound(decoder, codec, melgan, sampler, decoder.max_columns)
     return model.eval().requires_grad_(False), accounts
+
+
+@contextmanager
+def _memory_for(weights: Iterable[Tensor]) -> Iterator[None]:
+    """For a module whose sizes were read off `weights`; what cannot be built of them at all is a ValueError too."""
+    try:
+        with memory_for(sum(value.nbytes for value in weights)):
+            yield
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise ValueError(f"no module has the sizes of these weights ({str(error).splitlines()[0]})") from error
 
 
 def _read_diffusion(path: Path, ema: bool) -> tuple[State, State, State, Account]:

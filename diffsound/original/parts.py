@@ -20,6 +20,7 @@ from diffsound.diffusion import (
 )
 from diffsound.mel import MelSettings
 from diffsound.original.keys import State
+from diffsound.plain_weights import is_finite
 from diffsound.text_encoder import CLIPTextEncoder
 from diffsound.vocoder import Generator, MelGAN
 from diffsound.vqvae import VQVAE, Codebook, Decoder, Encoder, ReconstructionLoss
@@ -60,7 +61,9 @@ def codec_sizes(weights: State) -> dict[str, Any]:
 def build_vocoder(weights: State) -> MelGAN:
     """The vocoder with the weights of `Generator`; its mel has the published settings, bands and hop the tensors'."""
     sizes = melgan_sizes(weights)
-    generator = fill(Generator(**sizes), weights)
+    with torch.device("meta"):
+        generator = Generator(**sizes)
+    generator = fill(generator, weights)
     mel = MelSettings(n_mels=sizes["n_mels"], hop_length=generator.hop_length)
     segment = 8192 - 8192 % generator.hop_length
     # Not known from the file; what training needs to go on, without an adversary.
@@ -180,7 +183,7 @@ def fill(module: nn.Module, weights: State) -> Any:
             raise ValueError(f"the sizes do not fit together: {name} is {given.get(name, 'missing')}, expected "
                              f"{wanted.get(name, 'none')}")
     for name, value in weights.items():
-        if not value.float().sum().isfinite() and not value.isfinite().all():  # the sum is quicker
+        if not is_finite(value):
             raise ValueError(f"the weight {name} is not finite: the training diverged, or the file is damaged")
     # assign: the tensors of a mapped file are not copied
     module.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from diffsound.plain_weights import is_finite
 from diffsound.text_encoder.module import TextEncoder
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ class BERTTextEncoder(TextEncoder):
 
         tokenizer = _read_tokenizer(path)
         try:
-            model, info = AutoModel.from_pretrained(path, output_loading_info=True, trust_remote_code=False)
+            model, info = AutoModel.from_pretrained(path, output_loading_info=True, trust_remote_code=False,
+                                                    weights_only=True)
         except (OSError, ValueError) as error:
             raise _absent(path, error) from error
         missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
         if missing:  # transformers would go on with random numbers
             raise ValueError(f"the model at text_encoder.init_args.path = {path} lacks {len(missing)} weights, "
                              f"{missing[0]} among them")
+        if unfit := [name for name, value in model.state_dict().items() if not is_finite(value)]:
+            raise ValueError(f"the model at text_encoder.init_args.path = {path} has NaN or infinite weights, "
+                             f"{unfit[0]} among them")
         longest = getattr(model.config, "max_position_embeddings", max_tokens)
         if not 2 <= max_tokens <= longest:
             raise ValueError(f"text_encoder.init_args.max_tokens {max_tokens} must be in 2..{longest} for the "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffsound.plain_weights import is_finite, plain_state, read_safetensors, read_torch
 from diffsound.text_encoder.module import TextEncoder
 
 _PLAIN = {"context_length", "vocab_size", "width", "heads", "layers"}  # what defines a text tower like OpenAI's
@@ -70,8 +69,11 @@ class CLIPTextEncoder(TextEncoder):
         self._waits = file is None  # for weights
         self.tokenizer = open_clip.SimpleTokenizer()
         self.tower = tower
+        weights = _text_weights(file, pooled) if file else _no_weights(tower)
+        if file and (unfit := [name for name, value in weights.items() if not is_finite(value)]):
+            raise ValueError(f"{file} has NaN or infinite weights, {unfit[0]} among them")
         try:
-            self.tower.load_state_dict(_text_weights(file, pooled) if file else _no_weights(tower))
+            self.tower.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"{file} does not fit text_encoder.init_args.model {model!r}: "
                              f"{' '.join(str(error).split())[:300]}") from error
@@ -151,16 +153,14 @@ def _download(model: str, pretrained: str | None) -> Path:
 def _text_weights(file: Path, projection: bool) -> dict[str, Tensor]:
     """State dict of the text tower in `file`, with its `projection` or not, in float32, whichever library wrote it."""
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(file)
+        state = read_safetensors(file)
     else:
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise ValueError(f"{os.fspath(file)} is not a plain state dict (OpenAI's own .pt files are programs): give "
+            state = read_torch(file)
+            state = plain_state(state.get("state_dict", state) if isinstance(state, dict) else state)
+        except ValueError as error:
+            raise ValueError(f"{file} is not a plain state dict (OpenAI's own .pt files are programs): give "
                              "text_encoder.init_args.path open_clip's .safetensors of the same model") from error
-        state = state.get("state_dict", state)
     for prefix in ("module.", "text.", "text_model."):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     if "final_layer_norm.weight" in state:

@@ -27,9 +27,9 @@ class GriffinLim(Rebuildable, nn.Module):
     def __init__(self, mel: MelSettings | dict, iterations: int = 32, momentum: float = 0.99) -> None:
         super().__init__()
         self.mel = MelSettings(**mel) if isinstance(mel, dict) else mel
-        if iterations < 1 or not 0 <= momentum <= 1:
-            raise ValueError(f"griffin-lim needs vocoder.iterations >= 1 and 0 <= vocoder.momentum <= 1, found "
-                             f"{iterations} and {momentum}")
+        if not 1 <= iterations <= 10_000 or not 0 <= momentum <= 1:
+            raise ValueError("griffin-lim needs vocoder.iterations of 1 to 10000 and 0 <= vocoder.momentum <= 1, "
+                             f"found {iterations} and {momentum}")
         self.iterations, self.momentum = iterations, momentum
         front_end = LogMel(self.mel)
         self.register_buffer("window", front_end.window, persistent=False)

@@ -32,7 +32,7 @@ class CLAPExtractor(NetworkExtractor):
 
         network = read_folder(ClapModel, folder, "--clap", ("tokenizer_config.json",))
         self.front = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         settings = {"front": repr(self.front.to_dict()), "network": network.config.to_diff_dict()}
         super().__init__("clap", network, self.front.sampling_rate, fingerprint(network, settings),
                          self.front.fft_window_size, batch_size, device)

@@ -13,7 +13,7 @@ from torchvision.models.inception import BasicConv2d, Inception3
 
 from diffsound.checkpoint import fingerprint
 from diffsound.evaluation.extractors.base import Heard, MissingWeights, NetworkExtractor
-from diffsound.evaluation.extractors.state import fill, read_state
+from diffsound.evaluation.extractors.state import fill, read_state, sizes_of
 from diffsound.mel import LogMel, MelSettings
 
 LAYERS = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "Mixed_5b", "Mixed_5c",
@@ -53,7 +53,8 @@ class MelceptionExtractor(NetworkExtractor):
         means, deviations = _table(table, settings.n_mels)
         if "fc.weight" not in state:
             raise ValueError(f"{checkpoint}, given by --melception, is not Melception: it lacks the weight 'fc.weight'")
-        network = Melception(len(state["fc.weight"]))
+        with sizes_of(state, "Melception", "--melception"):
+            network = Melception(len(state["fc.weight"]))
         if not any(name.startswith("AuxLogits.") for name in state):
             network.AuxLogits = None  # only for training
         fill(network, state, "Melception", "--melception")

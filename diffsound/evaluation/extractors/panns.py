@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diffsound.checkpoint import fingerprint
 from diffsound.evaluation.extractors.base import Heard, NetworkExtractor
-from diffsound.evaluation.extractors.state import fill, read_state
+from diffsound.evaluation.extractors.state import fill, read_state, sizes_of
 
 SAMPLE_RATES = {1024: 32000, 512: 16000, 256: 8000}  # by the window of the three published ones; a hop is 5/16 of it
 POOLINGS = 5  # halvings of time before the last block
@@ -110,7 +110,9 @@ class PANNsExtractor(NetworkExtractor):
 
     def __init__(self, checkpoint: str | os.PathLike, batch_size: int = 8, device: str | torch.device = "cpu") -> None:
         state = read_state(checkpoint, "PANNs Cnn14", "--panns")
-        network = Cnn14(**_sizes(state, checkpoint))
+        sizes = _sizes(state, checkpoint)
+        with sizes_of(state, "PANNs Cnn14", "--panns"):
+            network = Cnn14(**sizes)
         fill(network, state, "PANNs Cnn14", "--panns")
         stft = network.spectrogram_extractor.stft
         shortest = stft.hop * 2**POOLINGS

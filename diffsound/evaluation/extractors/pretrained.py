@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from diffsound.plain_weights import is_finite
+
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
@@ -41,4 +43,6 @@ def read_folder(network: type, folder: str | os.PathLike, flag: str, also: tuple
     if absent:
         raise ValueError(f"{folder}, given by {flag}, lacks {len(absent)} weights of {network.__name__}, such as "
                          f"{absent[0]}: it holds another network")
+    if unfit := [name for name, value in model.state_dict().items() if not is_finite(value)]:
+        raise ValueError(f"{folder}, given by {flag}, has NaN or infinite weights, {unfit[0]} among them")
     return model
