@@ -9,28 +9,33 @@ import yaml
 
 LONGEST_FILE = 2**20  # bytes
 LONGEST_SCALAR = 10_000  # characters; a number such as 1:2:3... takes time with the square of its length
-MOST_NODES = 100_000  # those of an alias are counted wherever it stands
+MOST_NODES = 20_000  # those of an alias are counted wherever it stands
 
 
-class PlainLoader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):
+    """Of bounded size."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        event = self.peek_event()
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST_SCALAR:
+            raise yaml.YAMLError(f"it has a value of {len(event.value)} characters, expected at most {LONGEST_SCALAR}")
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise yaml.YAMLError(f"it has more than {MOST_NODES} values")
+        return super().compose_node(parent, index)
+
+
+class _PlainLoader(_Loader):
     """Without aliases, by which a short file could become data of any size."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"it has the alias *{self.peek_event().anchor}, which is not needed here")
-        _check_scalar(self)
         return super().compose_node(parent, index)
-
-
-class _AliasLoader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        _check_scalar(self)
-        return super().compose_node(parent, index)
-
-
-def _check_scalar(loader: yaml.SafeLoader) -> None:
-    if loader.check_event(yaml.ScalarEvent) and (length := len(loader.peek_event().value)) > LONGEST_SCALAR:
-        raise yaml.YAMLError(f"it has a value of {length} characters, expected at most {LONGEST_SCALAR}")
 
 
 def read_plain_yaml(path: Path) -> Any:
@@ -41,7 +46,7 @@ def read_plain_yaml(path: Path) -> Any:
     """
     text = _text(path)
     try:
-        return yaml.load(text, PlainLoader)
+        return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not plain YAML ({_first_line(error)})") from error
 
@@ -50,7 +55,7 @@ def check_recipe_yaml(path: Path) -> None:
     """Raise ValueError if `path` is no YAML mapping, or its aliases make data of it that nobody could walk through."""
     text = _text(path)
     try:
-        loader = _AliasLoader(text)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
         finally:

@@ -18,7 +18,7 @@ NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.ui
            torch.int32, torch.int64, torch.bool}
 LONGEST_HEADER = 2**22  # bytes; that of a thousand weights is a hundred thousand
 MOST_VALUES = 100_000  # of plain data beside the weights
-_OBJECT = 4096  # bytes that a tensor costs at least, with the module that holds it
+_OBJECT = 2**16  # bytes that a tensor counts at least: time too is spent on each, and the module that holds it
 
 
 class SafeTensors:

@@ -296,6 +296,19 @@ def changed_recipe(path: Path, options: list[str]) -> DictConfig:
     return recipe
 
 
+def resolved(recipe: DictConfig) -> dict[str, Any]:
+    """A recipe as plain data, with all `${...}` put in, that of `runs` too if it has none.
+
+    Raises:
+        ValueError: if one of them leads nowhere, or as `check_interpolations`.
+    """
+    check_interpolations(recipe)
+    try:
+        return OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)
+    except (OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise ValueError(f"the recipe cannot be read ({' '.join(str(error).split())[:300]})") from error
+
+
 def build_part(recipe: DictConfig, name: str) -> Any:
     """The module or data `name` of a recipe, built as a stage would build it.
 
@@ -306,11 +319,7 @@ def build_part(recipe: DictConfig, name: str) -> Any:
         raise ValueError(f"the recipe has no {name}: expected that key, with class_path and init_args")
     parser = RecipeParser()
     parser.add_subclass_arguments(LightningDataModule if name in DATA else nn.Module, name)
-    check_interpolations(recipe)
-    try:
-        part = OmegaConf.to_container(OmegaConf.merge({"runs": "runs"}, recipe), resolve=True)[name]
-    except (OmegaConfBaseException, RecursionError) as error:
-        raise ValueError(f"the recipe's {name} cannot be read ({' '.join(str(error).split())[:300]})") from error
+    part = resolved(recipe)[name]
     try:
         return parser.instantiate(parser.parse_object({name: part}))[name]
     except ValueError as error:

@@ -7,6 +7,7 @@ covers 16 mel bins by 16 frames.
 from __future__ import annotations
 
 import math
+from itertools import chain, pairwise, repeat
 from typing import Literal
 
 import torch.nn.functional as F
@@ -88,8 +89,8 @@ class Level(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, res_blocks: int, attention: bool, norm: NormName,
                  kernels: Kernels) -> None:
         super().__init__()
-        widths = [in_channels] + [out_channels] * res_blocks
-        self.block = nn.ModuleList(ResBlock(a, b, norm, kernels) for a, b in zip(widths, widths[1:], strict=False))
+        widths = pairwise(chain([in_channels], repeat(out_channels, res_blocks)))
+        self.block = nn.ModuleList(ResBlock(a, b, norm, kernels) for a, b in widths)
         self.attn = nn.ModuleList(Attention(out_channels, norm) for _ in range(res_blocks if attention else 0))
 
     def forward(self, x: Tensor) -> Tensor:
