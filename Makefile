@@ -8,8 +8,8 @@ READY  := $(VENV)/.ready
 STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-train test lint docs train-vqvae train-vocoder tokenize pretrain-diffusion train-diffusion \
-        train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
+.PHONY: help setup demo demo-train test kill-test fuzz lint docs train-vqvae train-vocoder tokenize pretrain-diffusion \
+        train-diffusion train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ demo-train: $(READY)  ## train the whole chain on procedural scenes and make a p
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+kill-test: $(READY)  ## kill short trainings at 20 random moments and resume them: ARGS='--moments 20 --seed 0'
+	$(BIN)/python tests/kill_training.py $(ARGS)
+
+fuzz: $(READY)  ## coverage-guided fuzzing of what reads files: ARGS='audio --seconds 600', by default all for a minute
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check diffsound tests configs

@@ -74,16 +74,17 @@ class CurriculumData(TokenDataModule):
 
 
 class Record(Callback):
-    """The loss of every batch, and a copy of the checkpoint after every step."""
+    """The loss of every batch, and, if `copies`, a copy of the checkpoint after every step."""
 
-    def __init__(self) -> None:
+    def __init__(self, copies: bool) -> None:
+        self.copies = copies
         self.losses: list[float] = []
         self.metrics: dict[str, float] = {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
         last = Path(trainer.default_root_dir) / "last.ckpt"
-        if trainer.is_global_zero and last.is_file():
+        if self.copies and trainer.is_global_zero and last.is_file():
             shutil.copy(last, last.with_name(f"after-{trainer.global_step}.ckpt"))
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -92,8 +93,8 @@ class Record(Callback):
 
 def fit(decoder: torch.nn.Module, store: Path, folder: Path, batch_size: int = 4, steps: int = 8, workers: int = 0,
         ckpt_path: Path | None = None, processes: int = 1, callback: Callback | None = None, save_every: int = 1,
-        **options: Any) -> Record:
-    record = Record()
+        copies: bool = True, **options: Any) -> Record:
+    record = Record(copies)
     trainer = Trainer(accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto", logger=False,
                       max_steps=steps, default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False,
                       gradient_clip_val=0.5, num_sanity_val_steps=0, check_val_every_n_epoch=None,
