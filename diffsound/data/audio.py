@@ -174,7 +174,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
         except soundfile.LibsndfileError as error:
             raise UnreadableAudio(f"{path}: breaks off ({error.error_string})") from error
         rate = file.samplerate
-    waveform = sum(samples.T) / samples.shape[1]  # ten times faster than samples.mean(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite samples
+        waveform = sum(samples.T) / samples.shape[1]  # ten times faster than samples.mean(axis=1)
     if len(waveform) == 0:
         raise UnreadableAudio(f"{path}: holds no samples")
     if not np.isfinite(waveform).all():
