@@ -36,6 +36,7 @@ MODULES = ("vqvae", "text_encoder", "decoder", "autoregressive", "vocoder", "tag
 DATA = ("audio", "tokens", "prompts")
 _NAMED = re.compile(r"\$\{([\w.]+)\}")
 _LARGEST = 10**6
+set_parsing_settings(import_path_denylist=[])  # enforce jsonargparse's own: no os, subprocess, pickle as a class
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 import re
 from importlib.metadata import version
@@ -77,7 +76,7 @@ def parsed_sidecar(data: bytes, where: str) -> dict[str, Any]:
         ("tokens", "outside", not tokens or 0 <= min(tokens) <= max(tokens) < 2**16, "numbers from 0 to 65535"),
         ("device", sidecar["device"], _DEVICE.fullmatch(sidecar["device"]), "cpu, mps, cuda or cuda:0"),
         ("threads", sidecar["threads"], 1 <= sidecar["threads"] <= MOST_THREADS, f"1 to {MOST_THREADS}"),
-        ("numbers", numbers, all(abs(value) < math.inf for value in numbers), "finite loudness and seconds"),
+        ("numbers", numbers, all(abs(value) < 2**63 for value in numbers), "finite loudness and seconds"),
     ):
         if not fits:
             raise ValueError(f"{where}: {place} is {str(value)[:60]!r}, expected {expected}")

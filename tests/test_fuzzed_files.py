@@ -21,9 +21,10 @@ SECONDS, MEGABYTES = 5.0, 1500  # for one input; for all of a test
 BINARY = [b"\0" * 4, b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x80",
           b"RIFF", b"data", b"fmt ", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"LIST", b"\x01\0", b"\xfe\xff"]
 TEXTUAL = [b"null", b"-1", b"0", b"1e999", b"NaN", b"-Infinity", b"1" * 5000, b"[" * 2000, b"{" * 2000, b'"',
-           b"\\ud800", b"\\u0000", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b",", b"*a", b"&a ", b"${a}", b"${", b"${..}",
-           b"!!", b"!!python/name:os.system", b"<<: ", b"? ", b"- ", b": ", b"1:2:3", b"2001-01-01", b"10000000000", b"true",
-           b"../../x", b"/etc/passwd", b"0.5", b"''", b"[]", b"{}", b'"' + b"x" * 200_000 + b'"', CUT]
+           b"\\ud800", b"\\u0000", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b",", b"*a", b"&a ", b"${a}",
+           b"${", b"${..}", b"!!", b"!!python/name:os.system", b"<<: ", b"? ", b"- ", b": ", b"1:2:3", b"2001-01-01",
+           b"10000000000", b"true", b"../../x", b"/etc/passwd", b"0.5", b"''", b"[]", b"{}", b'"' + b"x" * 200_000 +
+           b'"', CUT]
 
 
 @st.composite

@@ -232,6 +232,7 @@ HUGE = 10**30
     ({"threads": 0}, "threads is '0', expected 1 to 256"),
     ({"threads": 10**6}, "expected 1 to 256"),
     ({"loudness": {"lufs": float("nan"), "gain_db": 0}}, "expected finite loudness"),
+    ({"loudness": {"lufs": 10**400, "gain_db": 0}}, "expected finite loudness"),
     ({"loudness": {"lufs": -20}}, "the key 'gain_db' is missing"),
     ({"bundle": {"name": 3, "revision": None}}, "bundle: name is 3"),
     ({"parts": {}}, "the key 'decoder' is missing"),
@@ -246,6 +247,7 @@ HUGE = 10**30
     ({"sampler__init_args__num_steps": "3"}, "the sidecar's sampler cannot be built"),
     ({"sampler__init_args__steps": [0.5]}, "expected a list of steps"),
     ({"sampler__init_args__temperature": float("nan")}, "the decoder computed NaN"),
+    ({"sampler__init_args__top_k": HUGE}, "the sidecar's sampler has a top_k of 2^63 or more"),
     ({"sampler__init_args__top_k": 2.5}, "the sidecar's sampler does not fit"),
     ({"sampler__init_args__num_steps": 7}, "num_steps is 7"),
 ])

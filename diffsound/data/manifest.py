@@ -129,7 +129,8 @@ def _clip(row: dict[str, Any], folder: Path, where: str) -> Clip:
         raise ValueError(f"{where}: 'audio' is {_short(audio)}, which cannot be the path of a file")
     captions = _texts(row, "captions" if "captions" in row else "caption", where)
     split, group = row.get("split") or "", row.get("group") or audio
-    if not isinstance(split, str) or not isinstance(group, str | int) or not _is_name(str(group)):
+    if not isinstance(split, str) or not isinstance(group, str | int) or not (
+            _is_name(split) and _is_name(str(group))):
         raise ValueError(f"{where}: expected names for 'split' and 'group', found {_short(split)} and "
                          f"{_short(group)}")
     labels = [sys.intern(label) for label in _texts(row, "labels", where)]  # one text for all clips that share it
@@ -139,14 +140,18 @@ def _clip(row: dict[str, Any], folder: Path, where: str) -> Clip:
 def _texts(row: dict[str, Any], key: str, where: str) -> list[str]:
     value = row.get(key) or []
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, list) or not all(isinstance(text, str) and not _has_halves(text) for text in texts):
         raise ValueError(f"{where}: expected {key!r} to be text or a list of texts, found {_short(value)}")
     return [text.strip() for text in texts if text.strip()]
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can be written to a file, and name one: JSON can hold halves of surrogate pairs, and zeros."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and not _has_halves(text)
+
+
+def _has_halves(text: str) -> bool:
+    """Halves of surrogate pairs, which JSON can hold and no file."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _short(value: Any) -> str:
