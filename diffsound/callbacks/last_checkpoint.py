@@ -16,10 +16,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.optim import Optimizer
 
+from diffsound.checkpoint import read_checkpoint
+
 
 class WholeFiles(TorchCheckpointIO):
     """Writes beside the old checkpoint and renames: Lightning moves from the system's temporary folder, and leaves half
-    a file in the place of a good one when the disk is full."""
+    a file in the place of a good one when the disk is full. Reads as all of this package does."""
+
+    def load_checkpoint(self, path: str, map_location: Any | None = None, weights_only: bool | None = None
+                        ) -> dict[str, Any]:
+        return read_checkpoint(path)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any | None = None) -> None:
         path = Path(path)
