@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from diffsound.text_to_sound import TextToSound
 
 FORMAT = 1
+_LARGEST_NUMBER = 2**24  # in a description, if the weights are not as many bytes
 PARTS = {"decoder": DiscreteDiffusion | Autoregressive, "codec": VQVAE, "vocoder": MelGAN | GriffinLim}
 
 
@@ -132,6 +133,7 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     modules, stored = {}, places[WEIGHTS].stat().st_size
     try:
         _refuse_other_files(description)
+        _refuse_sizes(description["parts"], max(_LARGEST_NUMBER, stored))
         with SafeTensors(places[WEIGHTS]) as file, _NoInitialisation():
             unused = set(file.keys())
             for name, kind in PARTS.items():
@@ -214,6 +216,15 @@ def _refuse_other_files(value: Any) -> None:
             raise ValueError("its CLIPTextEncoder would read weights from elsewhere: expected sizes as model, no path")
         for item in value.values():
             _refuse_other_files(item)
+
+
+def _refuse_sizes(value: Any, most: int, name: str = "") -> None:
+    """Raise if a whole number in `value` is larger than `most`, which no size is: some make lists of that length."""
+    if isinstance(value, int) and abs(value) > most:
+        raise ValueError(f"{name} is {str(value)[:40]}, expected at most {most}")
+    if isinstance(value, list | dict):
+        for key, item in value.items() if isinstance(value, dict) else ((name, item) for item in value):
+            _refuse_sizes(item, most, key)
 
 
 class _NoInitialisation(TorchFunctionMode):

@@ -49,6 +49,12 @@ def with_sizes(good, **sizes):
     return checkpoint
 
 
+def with_words(good, **sizes):
+    checkpoint = edited(good)
+    checkpoint["spec"]["init_args"]["text_encoder"]["init_args"].update(sizes)
+    return checkpoint
+
+
 def laughs():
     """A tree of 2^40 leaves in a few bytes: a pickle can name one list many times."""
     tree = ["ha"]
@@ -97,6 +103,7 @@ def test_the_good_one_is_read(good, tmp_path):
     (lambda c: edited(c, spec={"class_path": "diffsound.diffusion.LinearSchedule", "init_args": {}}), "expected a Mod"),
     (lambda c: with_sizes(c, width=10**9), "more than|overflow"),
     (lambda c: with_sizes(c, layers=10**9), "it would take more than"),
+    (lambda c: with_words(c, layers=10**9), "it would take more than"),
     (lambda c: with_sizes(c, num_timesteps=10**9), "it would take more than"),
     (lambda c: with_sizes(c, width=2**13), "it would take more than"),
     (lambda c: with_sizes(c, width="8"), ".*"),

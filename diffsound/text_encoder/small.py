@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,8 +64,7 @@ class SmallTextEncoder(TextEncoder):
                  learning_rate: float = 1e-3, betas: tuple[float, float] = (0.9, 0.98), weight_decay: float = 0.01,
                  warmup_steps: int = 100, dilations: list[int] | None = None) -> None:
         super().__init__(width, max_tokens, trainable=True)
-        dilations = dilations or [1] * layers
-        if len(dilations) != layers or min(dilations, default=1) < 1:
+        if dilations and (len(dilations) != layers or min(dilations) < 1):
             raise ValueError(f"text_encoder.init_args.dilations is {dilations}, expected {layers} (layers) numbers of "
                              "at least 1")
         vocabulary = read_vocabulary(self.vocabulary_file)
@@ -75,7 +76,8 @@ class SmallTextEncoder(TextEncoder):
         self.word = nn.Embedding(len(vocabulary), width)
         self.position = nn.Parameter(sinusoids(max_tokens, width, std=0.3))
         nn.init.normal_(self.word.weight, std=0.5)
-        self.layers = nn.ModuleList(Neighbours(width, dropout=dropout, dilation=dilation) for dilation in dilations)
+        self.layers = nn.ModuleList(Neighbours(width, dropout=dropout, dilation=dilation)
+                                    for dilation in dilations or repeat(1, layers))
         self.norm = nn.LayerNorm(width)
         self.learning_rate, self.betas, self.weight_decay = learning_rate, betas, weight_decay
         self.warmup_steps = warmup_steps
