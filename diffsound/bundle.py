@@ -4,6 +4,7 @@
                         of a frozen text encoder, which is a part of its decoder, the fingerprint alone
     model.safetensors   the weights, under the name of their part
     README.md           the model card
+    ATTRIBUTION.md      if there is any: whose recordings the model learned from
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from diffsound.checked_yaml import read_plain_yaml
 from diffsound.checkpoint import fingerprint, rebuild
 from diffsound.diffusion import DiscreteDiffusion
 from diffsound.plain_weights import SafeTensors, check_plain, check_weights, is_finite, memory_for
-from diffsound.pretrained import CARD, DESCRIPTION, WEIGHTS, bundle_file
+from diffsound.pretrained import ATTRIBUTION, CARD, DESCRIPTION, WEIGHTS, bundle_file
 from diffsound.sidecar import build_sampler
 from diffsound.text_encoder import BERTTextEncoder, CLIPTextEncoder
 from diffsound.text_encoder.frozen import Frozen
@@ -61,7 +62,7 @@ def fingerprints_of(decoder: nn.Module, codec: VQVAE, vocoder: nn.Module) -> dic
 
 
 def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts: dict[str, Any] | None = None,
-                 half: bool = False) -> None:
+                 half: bool = False, attribution: str | None = None) -> None:
     """Write `model`, with its sampler and clip length, to a folder that must not exist yet.
 
     The folder appears when it is whole: it is written under a temporary name beside its place. It needs no other file:
@@ -71,6 +72,7 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
         model: built from its parts; a vocoder whose weights are folded cannot be written, nor can BERT.
         card: the text of its README.md.
         facts: where it comes from, as plain data.
+        attribution: the text of its ATTRIBUTION.md; None writes none.
         half: store weights as float16. They are read back as float32, with fingerprints of their own: the decoder then
             is of tokens of the rounded codec.
     Raises:
@@ -108,6 +110,8 @@ def write_bundle(model: TextToSound, folder: str | os.PathLike, card: str, facts
         if half:
             _sign_again(partial, description)
         (partial / CARD).write_text(card, encoding="utf-8")
+        if attribution is not None:
+            (partial / ATTRIBUTION).write_text(attribution, encoding="utf-8")
         partial.rename(folder)
     except BaseException:  # Ctrl-C too leaves nothing behind
         shutil.rmtree(partial, ignore_errors=True)

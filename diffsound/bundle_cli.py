@@ -29,6 +29,8 @@ def main(args: list[str]) -> None:
                         help="store weights as float16, half the size; they are computed with as float32")
     parser.add_argument("--card", required=True, type=Path, metavar="FILE",
                         help="its README.md: what it makes, what it was trained on, whose it is")
+    parser.add_argument("--attribution", type=Path, metavar="FILE",
+                        help="its ATTRIBUTION.md: whose recordings it was trained on")
     options, extra = parser.parse_known_args(args)
     if options.out.exists():
         raise FileExistsError(f"--out {options.out} exists: choose another folder, or remove it")
@@ -36,6 +38,9 @@ def main(args: list[str]) -> None:
         raise FileNotFoundError(f"--card {options.card} is not there: write what the model makes, what it was trained "
                                 "on, and under which terms it may be used")
     card = options.card.read_text(encoding="utf-8")
+    if options.attribution is not None and not options.attribution.is_file():
+        raise FileNotFoundError(f"--attribution {options.attribution} is not there: expected a text that names whose "
+                                "recordings the model was trained on")
     if not card.strip():
         raise ValueError(f"--card {options.card} is empty: write what the model makes and what it was trained on")
     recipe = changed_recipe(options.recipe, extra)
@@ -43,5 +48,6 @@ def main(args: list[str]) -> None:
         raise ValueError(f"text_to_sound of {options.recipe} is {built}, expected {FROM}, which reads checkpoints")
     OmegaConf.update(recipe, "text_to_sound.init_args.fold", False, force_add=True)
     model = build_part(recipe, "text_to_sound")
-    write_bundle(model, options.out, card, {"recipe": str(recipe.get("name", options.recipe.stem))}, options.half)
+    write_bundle(model, options.out, card, {"recipe": str(recipe.get("name", options.recipe.stem))}, options.half,
+                 None if options.attribution is None else options.attribution.read_text(encoding="utf-8"))
     print(f"wrote {options.out}, {(options.out / WEIGHTS).stat().st_size / 1e6:.1f} MB")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BUNDLES = Path(__file__).with_name("bundles")  # those that come with the package, a folder each
-DESCRIPTION, WEIGHTS, CARD = FILES = ("bundle.yaml", "model.safetensors", "README.md")
+DESCRIPTION, WEIGHTS, CARD, ATTRIBUTION = FILES = ("bundle.yaml", "model.safetensors", "README.md", "ATTRIBUTION.md")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -211,8 +211,11 @@ def recipe(tmp_path_factory):
 @pytest.mark.parametrize("half", [False, True])
 def test_the_command_packs_a_recipe(recipe, tmp_path, half, capsys):
     arguments = ["bundle", "--recipe", str(recipe / "recipe.yaml"), "--runs", str(recipe), "--out", str(tmp_path / "b"),
-                 "--card", str(recipe / "card.md"), *(["--half"] if half else [])]
+                 "--card", str(recipe / "card.md"),
+                 *(["--half", "--attribution", str(recipe / "who.md")] if half else [])]
+    (recipe / "who.md").write_text("- a dog, by somebody")
     assert main(arguments) == 0
+    assert (tmp_path / "b" / "ATTRIBUTION.md").is_file() == half
     assert f"wrote {tmp_path / 'b'}, " in capsys.readouterr().out
     model = TextToSound.from_pretrained(str(tmp_path / "b"))
     assert (model.sampler.num_steps, model.columns) == (2, 3)
