@@ -133,8 +133,8 @@ def test_of_the_hub_only_the_bundles_files_are_asked_for(folder, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     TextToSound.from_pretrained("owner/name", revision="v1.0")
-    assert asked == [("owner/name", {"revision": "v1.0",
-                                     "allow_patterns": ["bundle.yaml", "model.safetensors", "README.md"]})]
+    files = ["bundle.yaml", "model.safetensors", "README.md", "ATTRIBUTION.md"]
+    assert asked == [("owner/name", {"revision": "v1.0", "allow_patterns": files})]
 
 
 @pytest.mark.parametrize(("error", "message"), [
