@@ -7,9 +7,12 @@ in out/fuzz/TARGET/findings; the corpus beside it grows from run to run. Exit st
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import resource
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -53,7 +56,7 @@ def child(target: str, arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["diffsound", "targets", "yaml", "omegaconf", "csv", "json", "soundfile"]):
-        from targets import TARGETS
+        from targets import TARGETS, words
 
         import diffsound.data.audio
         import diffsound.data.manifest
@@ -66,10 +69,24 @@ def child(target: str, arguments: list[str]) -> None:
     assert any(read), f"all seeds of {target} are refused"
     for number, seed in enumerate(seeds()):
         (Path(arguments[-1]) / f"seed-{number:02d}").write_bytes(seed)
+    entries = (b"".join(b"\\x%02x" % byte for byte in word).decode() for word in words(target) if len(word) <= 64)
+    dictionary = Path(arguments[-1]).with_name("dictionary.txt")
+    dictionary.write_text("".join(f'"{entry}"\n' for entry in entries))
     status = Path("/proc/self/statm")
     now = int(status.read_text().split()[0]) * resource.getpagesize() if status.is_file() else 0
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY * 2**20,) * 2)
-    atheris.Setup([sys.argv[0], *arguments], lambda data: run(bytes(data)) and None)
+
+    def one(data: bytes) -> None:
+        try:
+            run(data)
+        except BaseException:  # the end of an interpreter with PyTorch in it takes longer than one input may
+            finding = OUT / target / "findings" / f"crash-{hashlib.sha256(data).hexdigest()[:16]}"
+            finding.write_bytes(data)
+            traceback.print_exc()
+            print(f"SUMMARY: {finding}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+    atheris.Setup([sys.argv[0], f"-dict={dictionary}", *arguments], one)
     atheris.Fuzz()
 
 

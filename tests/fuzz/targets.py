@@ -22,6 +22,14 @@ from diffsound.data import manifest as manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 CUT = b"\n#8<\n"  # between the description of a bundle and the header of its weights
+# What has broken readers before: borders of integers, what is no number, brackets that do not close, no text.
+BINARY = [b"\0" * 4, b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x80",
+          b"RIFF", b"data", b"fmt ", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"LIST", b"\x01\0", b"\xfe\xff"]
+TEXTUAL = [b"null", b"-1", b"0", b"1e999", b"NaN", b"-Infinity", b"1" * 5000, b"[" * 2000, b"{" * 2000, b'"',
+           b"\\ud800", b"\\u0000", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b",", b"*a", b"&a ", b"${a}",
+           b"${", b"${..}", b"!!", b"!!python/name:os.system", b"<<: ", b"? ", b"- ", b": ", b"1:2:3", b"2001-01-01",
+           b"10000000000", b"true", b"../../x", b"/etc/passwd", b"0.5", b"''", b"[]", b"{}", b'"' + b"x" * 200_000 +
+           b'"', CUT]
 
 
 @functools.cache
@@ -151,6 +159,11 @@ def valid_bundle() -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as place:
         write_bundle(tiny_system(MelSettings()), Path(place) / "b", "# Tiny\n")
         return tuple((Path(place) / "b" / name).read_bytes() for name in ("bundle.yaml", "model.safetensors"))
+
+
+def words(target: str) -> list[bytes]:
+    """What is worth putting into a file of `target`."""
+    return BINARY if target == "audio" else TEXTUAL
 
 
 def audio_seeds() -> list[bytes]:
