@@ -235,15 +235,28 @@ def _check_configs(args: list[str]) -> None:
 
 
 def merged(recipes: list[DictConfig]) -> DictConfig:
-    """One recipe of several, the last word the last one's.
+    """One recipe of several, the last word the last one's. A part of another class has nothing of the arguments before.
 
     Raises:
         ValueError: if they cannot be merged.
     """
     try:
-        return OmegaConf.merge(*recipes)
+        first, *others = recipes
+        for other in others:
+            kept = _without_other_classes(OmegaConf.to_container(first), OmegaConf.to_container(other))
+            first = OmegaConf.merge(OmegaConf.create(kept), other)
+        return first
     except (OmegaConfBaseException, TypeError) as error:
         raise ValueError(f"the files do not fit together ({' '.join(str(error).split())[:300]})") from error
+
+
+def _without_other_classes(recipe: Any, other: Any) -> Any:
+    """`recipe`, plain data, without the `init_args` of what `other` puts another class in the place of."""
+    if not isinstance(recipe, dict) or not isinstance(other, dict):
+        return recipe
+    replaced = "class_path" in other and other["class_path"] != recipe.get("class_path")
+    return {key: _without_other_classes(value, other.get(key)) for key, value in recipe.items()
+            if not (replaced and key == "init_args")}
 
 
 def check_interpolations(recipe: DictConfig) -> None:

@@ -152,7 +152,7 @@ def test_a_mistake_is_named_in_one_line(arguments, message, capsys):
     assert "usage:" not in str(error.value)
 
 
-def test_options_change_a_recipe():
+def test_options_change_a_recipe(tmp_path):
     recipe = ROOT / "recipes/scenes.yaml"
     assert changed_recipe(recipe, ["--name", "other", "--train.vqvae.max_steps", "5"]).train.vqvae.max_steps == 5
     assert changed_recipe(recipe, ["--config", str(ROOT / "tests/tiny.yaml")]).frames == 64
@@ -160,6 +160,11 @@ def test_options_change_a_recipe():
     changed = changed_recipe(recipe, ["--text_to_sound.init_args.sampler", sampler]).text_to_sound.init_args
     assert changed.sampler == yaml.safe_load(sampler)  # without num_steps of the class before
     assert changed.columns == 21
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(
+        {"text_to_sound": {"init_args": {"sampler": yaml.safe_load(sampler), "columns": 7}}}))
+    changed = changed_recipe(recipe, ["--config", str(tmp_path / "other.yaml")]).text_to_sound.init_args
+    assert (changed.sampler, changed.columns) == (yaml.safe_load(sampler), 7)
+    assert "decoder" in changed
     with pytest.raises(ValueError, match="expected --key value"):
         changed_recipe(recipe, ["--name=other"])
     with pytest.raises(FileNotFoundError, match="there is no recipe absent.yaml"):
