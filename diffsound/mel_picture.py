@@ -29,10 +29,15 @@ def mel_png(mel: np.ndarray, settings: MelSettings, title: str = "") -> bytes:
     axis = figure.subplots()
     mel_axis(axis, mel, settings)
     if title:
-        axis.set_title(title, fontsize=9, wrap=True)
+        axis.set_title(no_formula(title), fontsize=9, wrap=True)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()
+
+
+def no_formula(text: str) -> str:
+    """`text` for matplotlib to draw as it is: with `wrap` it reads formulas between dollars, `parse_math` or not."""
+    return text.replace("$", r"\$")
 
 
 def save_figure(path: Path, figure: Figure) -> None:

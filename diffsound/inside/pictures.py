@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffsound.inside.attention_maps import WordAttention
 from diffsound.inside.trace import Trace
-from diffsound.mel_picture import mel_axis, save_figure
+from diffsound.mel_picture import mel_axis, no_formula, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def save_confidence(path: Path, trace: Trace, steps: int = 4) -> None:
             if call == calls[-1]:
                 label = "probability" if name == "confidence" else "nats"
                 figure.colorbar(drawn, ax=axes[:, int(name == "entropy")], label=label, shrink=0.8)
-    figure.suptitle(trace.text, fontsize=10, wrap=True, parse_math=False)
+    figure.suptitle(no_formula(trace.text), fontsize=10, wrap=True)
     save_figure(path, figure)
 
 
@@ -55,7 +55,7 @@ def save_decided(path: Path, trace: Trace) -> None:
     drawn = overlay(axis, trace, trace.grid(trace.decided), colours="viridis_r", low=0, high=len(trace.t))
     ticks = evenly(len(names), 6)
     figure.colorbar(drawn, ax=axis, label="decided at t =").set_ticks(ticks, labels=[names[tick] for tick in ticks])
-    axis.set_title(trace.text, fontsize=9, wrap=True, parse_math=False)
+    axis.set_title(no_formula(trace.text), fontsize=9, wrap=True)
     save_figure(path, figure)
 
 

@@ -68,10 +68,7 @@ def look(model: TextToSound, text: str, seed: int, negative: str | None = None, 
     """
     decoder, sampler = diffusion_of(model), sampler or model.sampler
     columns = columns or model.columns
-    texts = [text] if negative is None else [text, negative]
-    if not all(text.strip() for text in texts):
-        raise ValueError("an empty prompt: write what should be heard")
-    model.check_texts(texts)
+    model.check_texts([text], [] if negative is None else [negative])
     condition = decoder.condition([text])
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
     tokens = decoder.generate(condition, columns, sampler, [torch.Generator().manual_seed(seed)],
