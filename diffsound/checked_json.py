@@ -68,3 +68,22 @@ def _check_type(value: Any, expected: Any, where: str) -> None:
                  bool: "true or false"}
         wanted = " or ".join(dict.fromkeys(names[kind] for kind in types))
         raise ValueError(f"{where} is {json.dumps(value)[:40]}, expected {wanted}")
+
+
+def json_schema(expected: Any) -> dict[str, Any]:
+    """The same shape (see `read_json`) as JSON Schema."""
+    if expected is object:
+        return {}
+    if isinstance(expected, tuple) and isinstance(expected[0], dict):
+        return {"anyOf": [json_schema(expected[0]), {"type": "null"}]}
+    if isinstance(expected, dict):
+        keys = {key: json_schema(inner) for key, inner in expected.items()}
+        others = keys.pop("*", True)
+        return {"type": "object", "properties": {key.removesuffix("?"): inner for key, inner in keys.items()},
+                "required": [key for key in keys if not key.endswith("?")], "additionalProperties": others}
+    if isinstance(expected, list):
+        return {"type": "array", "items": json_schema(expected[0])}
+    names = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean",
+             None: "null"}
+    types = [names[kind] for kind in (expected if isinstance(expected, tuple) else (expected,))]
+    return {"type": types[0] if len(types) == 1 else types}

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import FastAPI, HTTPException, Path, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from starlette.routing import Match
 
+from diffsound.app.answers import Created, Fault, Health, JobTold, ModelTold, sidecar_schema
 from diffsound.app.api_page import api_page
 from diffsound.app.guard import Guard
 from diffsound.app.jobs import CANCELLED, DONE, FAILED, Job, Jobs, QueueFull
@@ -25,10 +27,18 @@ MOST_PICTURES = 32  # requests that wait for one: they are made one after the ot
 JobId = Annotated[str, Path(alias="id", description="as POST /api/jobs gave it", max_length=64)]
 
 
-class Created(BaseModel):
-    """A job that waits."""
+def faults(**reasons: str) -> dict[int | str, dict[str, Any]]:
+    """Of a description: answers `_STATUS="reason"` that are no success."""
+    described = {int(status[1:]): {"model": Fault, "description": reason} for status, reason in reasons.items()}
+    if 429 in described:
+        described[429]["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1},
+                                                     "description": "seconds, about"}}
+    return described
 
-    id: str
+
+OF_ALL = faults(_400="it names another host than this one, or its body cannot be read",
+                _408="its body does not come", _413="its body is too long")
+NO_ID = faults(_422="the id is longer than any")
 
 
 def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
@@ -46,7 +56,7 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
         await run_sync(jobs.close)
 
     app = FastAPI(title="Diffsound", version=version("diffsound"), docs_url=None, redoc_url=None, lifespan=lifespan,
-                  summary="Sounds of sentences, by one bundle.")
+                  responses=OF_ALL, summary="Sounds of sentences, by one bundle.")
     app.add_middleware(Guard, hosts=hosts, most=system.limits.body)
     app.state.jobs = jobs
     ask = _ask(system)
@@ -80,9 +90,16 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
                   for fault in error.errors()[:5]]
         return JSONResponse({"detail": "; ".join(faults)[:1000]}, 422)
 
-    @app.post("/api/jobs", status_code=202, response_model=Created, tags=["jobs"], responses={
-        413: {"description": "the body is too long"}, 422: {"description": "something in it does not fit; which"},
-        429: {"description": "the queue is full; Retry-After says for about how many seconds"}})
+    @app.exception_handler(405)
+    async def not_so(request: Request, error: HTTPException) -> JSONResponse:
+        """With all methods that there are: Starlette names those of the first route alone."""
+        there = sorted({method for route in app.routes if route.matches(request.scope)[0] != Match.NONE
+                        for method in route.methods or ()})
+        return JSONResponse({"detail": f"there is no {request.method[:20]} here"}, 405, {"Allow": ", ".join(there)})
+
+    @app.post("/api/jobs", status_code=202, response_model=Created, tags=["jobs"], dependencies=[Depends(called_json)],
+              responses=faults(_415="the body is not called application/json",
+                               _422="something in it does not fit; which", _429="the queue is full"))
     async def ask_for_a_sound(body: ask) -> dict[str, str]:
         """Put a sentence in the queue. What is left out is as the bundle has it; the seed is then 0."""
         try:
@@ -91,14 +108,15 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             raise HTTPException(422, str(error)) from error
         return added(job)
 
-    @app.get("/api/jobs/{id}", tags=["jobs"], responses={404: {"description": "there is no such job"}})
+    @app.get("/api/jobs/{id}", tags=["jobs"], response_model=JobTold, response_model_exclude_unset=True,
+             responses=faults(_404="there is no such job") | NO_ID)
     async def how_a_job_is(name: JobId) -> dict[str, Any]:
         """`state` is queued (with its `place`, from 1), running (with `step` and `of`), done (with settings; of a
         replay, whether it is the `same`), failed (with the `error`) or cancelled."""
         return jobs.told(known(name))
 
-    @app.delete("/api/jobs/{id}", tags=["jobs"], responses={
-        404: {"description": "there is no such job"}, 409: {"description": "it is done, or has failed, already"}})
+    @app.delete("/api/jobs/{id}", tags=["jobs"], response_model=JobTold, responses=NO_ID | faults(
+        _404="there is no such job", _409="it is done, or has failed, already"))
     async def cancel_a_job(name: JobId) -> dict[str, Any]:
         """One that waits leaves the queue; one that runs stops after its step."""
         job = known(name)
@@ -106,10 +124,12 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             raise HTTPException(409, f"the job is {job.state} already")
         return jobs.told(job)
 
-    @app.post("/api/replay", status_code=202, response_model=Created, tags=["jobs"], responses={
-        422: {"description": "it is no sidecar, or not of this bundle"}, 429: {"description": "the queue is full"}},
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {
-            "type": "object", "description": "a sidecar, as it is"}}}}})
+    @app.post("/api/replay", status_code=202, response_model=Created, tags=["jobs"],
+              dependencies=[Depends(called_json)], responses=faults(
+                  _415="the body is not called application/json", _422="it is no sidecar, or not of this bundle",
+                  _429="the queue is full"),
+              openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
+                  "schema": sidecar_schema()}}}})
     async def make_a_clip_again(request: Request) -> dict[str, str]:
         """Put the clip of a sidecar in the queue. The job's `replay` says whether it is the `same` to the last bit, and
         if not in what `others`; `differences` are those of bundle, versions and machine."""
@@ -120,14 +140,17 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
         return added(job)
 
     def serve_file(file: str, summary: str, kind: str, made: bool) -> None:
+        schema = sidecar_schema() if kind == KINDS["json"] else {"type": "string", "format": "binary"}
+        busy = {} if made else faults(_429="too many pictures are waited for")
+
         async def give(name: JobId) -> Response:
             job = done(name)
             data = job.files.get(file) if made else await drawn(job, file)
             return Response(data, media_type=kind)
 
         app.get(f"/api/jobs/{{id}}/{file}", tags=["files"], response_class=Response, name=file, summary=summary,
-                responses={200: {"content": {kind: {}}}, 404: {"description": "there is none; why"},
-                           409: {"description": "the job is not done yet"}})(give)
+                responses={200: {"content": {kind: {"schema": schema}}}} | busy | NO_ID | faults(
+                    _404="there is none; why", _409="the job is not done yet"))(give)
 
     async def drawn(job: Job, file: str) -> bytes:
         nonlocal drawing
@@ -151,12 +174,12 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
             ("film.gif", "The clip on its way from noise")):
         serve_file(file, summary, KINDS[file.rpartition(".")[2]], file not in system.pictures)
 
-    @app.get("/api/model", tags=["server"])
+    @app.get("/api/model", tags=["server"], response_model=ModelTold)
     async def the_bundle() -> dict[str, Any]:
         """The bundle that is served: its card, sampler, defaults; and what requests may ask for."""
         return system.told()
 
-    @app.get("/healthz", tags=["server"])
+    @app.get("/healthz", tags=["server"], response_model=Health)
     async def whether_it_works() -> dict[str, str]:
         return {"status": "ok"}
 
@@ -182,6 +205,14 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
     return app
 
 
+async def called_json(request: Request) -> None:
+    """Refuse (415) a body that is not called JSON, which alone no page of another site can send without being allowed
+    to: and no answer allows it."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"content-type is {kind[:100]!r}, expected application/json")
+
+
 def _ask(system: System) -> type[BaseModel]:
     """What `POST /api/jobs` takes, within the limits."""
     limits = system.limits
@@ -189,11 +220,11 @@ def _ask(system: System) -> type[BaseModel]:
     return create_model("Ask", __config__=ConfigDict(extra="forbid", strict=True), __doc__="A sound to be made.",
                         text=(str, Field(min_length=1, max_length=limits.prompt, description="what should be heard")),
                         seed=(int, Field(0, ge=0, lt=2**53, description="other numbers, other takes")),
-                        steps=(int | None, Field(None, ge=1, le=system.most_steps,
+                        steps=(int | None, Field(None, ge=1, le=system.most_steps_asked,
                                                  description="of the sampler: fewer are quicker")),
                         guidance=(float | None, Field(None, ge=0, le=MOST_GUIDANCE, **finite, description=
                                   "how strongly the text steers; 1 is not at all")),
                         negative=(str | None, Field(None, max_length=limits.prompt, description=
                                   "what should not be heard; needs guidance")),
-                        duration=(float | None, Field(None, gt=0, le=system.longest + 1e-6, **finite, description=
+                        duration=(float | None, Field(None, gt=0, le=system.longest, **finite, description=
                                   "seconds, rounded up to whole token columns")))

@@ -13,8 +13,10 @@ KEYS = {"minLength": "at least {} characters", "maxLength": "at most {} characte
 
 def api_page(schema: dict[str, Any]) -> str:
     """HTML of an OpenAPI schema: every path with what it takes and what it answers."""
-    parts = [_operation(schema, method, path, one) for path, methods in schema["paths"].items()
-             for method, one in methods.items()]
+    every = [(method, path, one) for path, methods in schema["paths"].items() for method, one in methods.items()]
+    common = {status: answer for status, answer in every[0][2]["responses"].items()
+              if all(one["responses"].get(status) == answer for *_, one in every)}
+    parts = [_operation(schema, *one, common) for one in every]
     info = schema["info"]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escape(info["title"])} API</title>
@@ -23,19 +25,23 @@ def api_page(schema: dict[str, Any]) -> str:
 <h1>{escape(info["title"])} API</h1>
 <p>{escape(info.get("summary", ""))} Bodies and answers are JSON, errors <code>{{"detail": "what and why"}}</code>. The
 schema: <a href="/openapi.json">/openapi.json</a>. The page: <a href="/">/</a>.</p>
+<p>What any request may be answered:</p><ul>{_answers(common)}</ul>
 {"".join(parts)}</main></body></html>
 """
 
 
-def _operation(schema: dict[str, Any], method: str, path: str, one: dict[str, Any]) -> str:
+def _operation(schema: dict[str, Any], method: str, path: str, one: dict[str, Any], common: dict[str, Any]) -> str:
     words = escape(" ".join((one.get("description") or one.get("summary", "")).split()))
     text = re.sub("`([^`]+)`", r"<code>\1</code>", words)
     content = one.get("requestBody", {}).get("content", {})
     bodies = "".join(_body(_resolved(schema, of_kind["schema"])) for of_kind in content.values())
-    answers = "".join(f"<li><code>{status}</code> {_answer(answer)}</li>" for status, answer in
-                      sorted(one["responses"].items()))
+    answers = _answers({status: answer for status, answer in one["responses"].items() if status not in common})
     return (f'<section class="card"><h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p>{bodies}'
             f"<ul>{answers}</ul></section>\n")
+
+
+def _answers(answers: dict[str, Any]) -> str:
+    return "".join(f"<li><code>{status}</code> {_answer(answer)}</li>" for status, answer in sorted(answers.items()))
 
 
 def _answer(answer: dict[str, Any]) -> str:
@@ -44,7 +50,7 @@ def _answer(answer: dict[str, Any]) -> str:
 
 
 def _body(body: dict[str, Any]) -> str:
-    if "properties" not in body:
+    if not all("description" in field for field in body.get("properties", {"": {}}).values()):
         return f"<p>Body: {escape(body.get('description', body.get('type', '')))}.</p>"
     required = body.get("required", ())
     rows = "".join(f"<li><code>{escape(name)}</code> {escape(_field(field, name in required))}</li>"

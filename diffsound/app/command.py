@@ -12,6 +12,7 @@ from diffsound.generate import MODEL, at_least
 from diffsound.pretrained import card, find
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 CLOSING_SECONDS = 10  # that requests get to end after Ctrl-C
@@ -54,8 +55,7 @@ def main(args: list[str]) -> None:
     with listening(options.host, options.port) as place:
         print(f"loading {options.model}", file=sys.stderr, flush=True)
         app, port = make(options), place.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False,
-                                               timeout_graceful_shutdown=CLOSING_SECONDS))
+        server = uvicorn.Server(config(app))
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
         try:
@@ -77,6 +77,16 @@ def make(options: argparse.Namespace) -> FastAPI:
     text = card(find(options.model, options.revision).folder)
     limits = Limits(options.max_steps, options.max_prompt, options.max_queue, options.history)
     return make_app(System(model, text, limits), hosts_of(options.host))
+
+
+def config(app: FastAPI) -> uvicorn.Config:
+    """How the application is served."""
+    import uvicorn
+
+    from diffsound.app.protocol import Punctual
+
+    return uvicorn.Config(app, http=Punctual, ws="none", log_level="warning", access_log=False, server_header=False,
+                          timeout_graceful_shutdown=CLOSING_SECONDS)
 
 
 def hosts_of(host: str) -> frozenset[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -16,16 +17,20 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store",
 }
 BODY_SECONDS = 30.0  # in which a body must be here
+LOG = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
 
-class Guard:
-    """Around an ASGI application: refuses unknown hosts (400), slow bodies (408), long ones (413) and those that are
-    not called JSON (415); adds `HEADERS` to every answer.
+class TooLong(Exception):
+    """A body is."""
 
-    A page of another site cannot send JSON here, since no answer allows it to, nor can it reach a loopback address
-    under a name of its own, which `hosts` does not have.
+
+class Guard:
+    """Around an ASGI application: refuses unknown hosts (400), slow bodies (408) and long ones (413), and answers for a
+    request that crashes (500); adds `HEADERS` to every answer.
+
+    A page of another site cannot reach a loopback address under a name of its own, which `hosts` does not have.
 
     Args:
         hosts: names that requests may call this server by; None for any.
@@ -40,24 +45,27 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
+        begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *own]}
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope["method"], headers)
-        body = b""
-        if refusal is None:
-            try:
-                body = await asyncio.wait_for(self._body(receive), BODY_SECONDS)
-            except TimeoutError:
-                refusal = 408, f"the body of the request did not come within {BODY_SECONDS:.0f} s"
-            if body is None:
-                refusal = 413, self._too_long
-        if refusal is not None:
+        if (refusal := self._refusal(headers)) is not None:
             return await _answer(sending, *refusal)
+        try:
+            body = await asyncio.wait_for(self._body(receive), BODY_SECONDS)
+        except TimeoutError:
+            return await _answer(sending, 408, f"the body of the request did not come within {BODY_SECONDS:.0f} s")
+        except TooLong:
+            return await _answer(sending, 413, self._too_long)
+        if body is None:
+            return None
         sent = False
 
         async def receiving() -> Message:
@@ -67,13 +75,19 @@ class Guard:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        return await self.app(scope, receiving, sending)
+        try:
+            return await self.app(scope, receiving, sending)
+        except Exception:  # whatever it is, the next request has nothing to do with it
+            if begun:
+                raise
+            LOG.exception("a request failed")
+            return await _answer(sending, 500, "a fault of the server: its log says which")
 
     @property
     def _too_long(self) -> str:
         return f"the body of the request is too long: expected at most {self.most} bytes"
 
-    def _refusal(self, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         name = host[:host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if self.hosts is not None and name.lower() not in self.hosts:
@@ -83,21 +97,20 @@ class Guard:
             return 400, "content-length is no number"
         if int(length) > self.most:
             return 413, self._too_long
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method == "POST" and kind != "application/json":
-            return 415, f"content-type is {kind[:100]!r}, expected application/json"
         return None
 
     async def _body(self, receive: Callable[[], Awaitable[Message]]) -> bytes | None:
-        """All of it; None if it is too long."""
+        """All of it; None if the client has gone before it was all here."""
         parts, length = [], 0
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
             parts.append(message.get("body", b""))
             length += len(parts[-1])
             if length > self.most:
-                return None
-            if not message.get("more_body"):  # also when the client has gone
+                raise TooLong
+            if not message.get("more_body"):
                 return b"".join(parts)
 
 

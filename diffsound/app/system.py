@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,8 +67,21 @@ class System:
 
     @property
     def most_steps(self) -> int:
-        """Of a job; those that the bundle's own sampler takes are always granted."""
+        """Of a clip; those that the bundle's own sampler takes are always granted."""
         return max(self.limits.steps, self.steps_of(self.model.sampler, self.model.decoder.max_columns))
+
+    @cached_property
+    def most_steps_asked(self) -> int:
+        """Of a job: no more than its sampler can take with this decoder."""
+
+        def refused(steps: int) -> bool:
+            try:
+                self.model([], steps=steps)
+            except ValueError:
+                return True
+            return False
+
+        return bisect(range(1, self.most_steps + 1), False, key=refused) or self.most_steps
 
     def told(self) -> dict[str, Any]:
         """What `GET /api/model` says."""
@@ -82,7 +96,7 @@ class System:
             "defaults": {
                 "seed": 0, "steps": self.steps_of(model.sampler, model.columns) if takes_steps else None,
                 "guidance": settings["guidance_scale"], "duration": _down(model.columns * model.column_seconds)},
-            "limits": {"prompt": self.limits.prompt, "steps": self.most_steps if takes_steps else None,
+            "limits": {"prompt": self.limits.prompt, "steps": self.most_steps_asked if takes_steps else None,
                        "guidance": MOST_GUIDANCE, "duration": _down(self.longest), "seed": 2**53 - 1,
                        "waiting": self.limits.waiting, "kept": self.limits.kept, "body": self.limits.body},
             "inside": isinstance(model.decoder, DiscreteDiffusion),
@@ -102,8 +116,7 @@ class System:
         self.model.check_texts([text], [] if negative is None else [negative])
         self.model([], **asked)  # looks at the options
         guidance = asked.get("guidance")
-        if negative is not None and not (self.model.sampler.guided if guidance is None else guidance != 1):
-            raise ValueError(f"negative is {negative!r}, which does nothing at guidance 1: raise guidance, say to 3")
+        _check_negative(negative, self.model.sampler.guided if guidance is None else guidance != 1)
         return Job(text, asked)
 
     def replay_job(self, sidecar: dict[str, Any]) -> Job:
@@ -129,6 +142,7 @@ class System:
             raise ValueError(f"the sidecar's sampler has a {unfit[0]} that is no finite number")
         if (steps := self.steps_of(sampler, grid["columns"])) > self.most_steps:
             raise ValueError(f"the sidecar's sampler takes {steps} steps, expected at most {self.most_steps}")
+        _check_negative(sidecar["negative"], sampler.guided)
         model.check_texts([sidecar["text"]], [sidecar["negative"]] if sidecar["negative"] else [])
         return Job(sidecar["text"], sidecar=sidecar)
 
@@ -210,6 +224,11 @@ class System:
         sidecar = job.clip.sidecar
         return look(self.model, sidecar["text"], sidecar["seed"], sidecar["negative"], sampler_of(sidecar),
                     sidecar["grid"]["columns"])
+
+
+def _check_negative(negative: str | None, guided: bool) -> None:
+    if negative is not None and not guided:
+        raise ValueError(f"negative is {negative!r}, which does nothing at guidance 1: raise guidance, say to 3")
 
 
 def _down(seconds: float) -> float:

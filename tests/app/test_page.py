@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from browser import browser, visited  # noqa: F401
-from tiny_system import tiny_system
+from serving import CARD, served_on_a_port
 
-from diffsound.app.api import make_app
-from diffsound.app.command import hosts_of, listening
-from diffsound.app.system import Limits, System
-from diffsound.bundle import write_bundle
-from diffsound.mel import MelSettings
-from diffsound.text_to_sound import TextToSound
-
-CARD = "# Small\n\nNoise, for tests. <b>not bold</b>\n"
 PHONE = {"width": 360, "height": 740}
 
 
@@ -41,25 +30,9 @@ class Slow:
         return self.model(texts, *arguments, on_step=slow if texts else None, **options)
 
 
-@contextmanager
-def served(model, **limits):
-    with listening("127.0.0.1", 0) as place:
-        app = make_app(System(model, CARD, Limits(**limits)), hosts_of("127.0.0.1"))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{place.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundles") / "small"
-    write_bundle(tiny_system(MelSettings()), folder, CARD)
-    return Slow(TextToSound.from_pretrained(str(folder)))
+def slow(model):
+    return Slow(model)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +42,7 @@ def quick(slow):
 
 @pytest.fixture(scope="module")
 def address(slow):
-    with served(slow) as address:
+    with served_on_a_port(slow) as address:
         yield address
 
 
@@ -224,7 +197,7 @@ def test_a_phone_and_the_dark(browser, address, scheme):  # noqa: F811
 
 
 def test_what_the_server_forgets_is_still_heard(browser, slow):  # noqa: F811
-    with served(slow, kept=1) as address, visited(browser, address, refused=(404,)) as page:
+    with served_on_a_port(slow, kept=1) as address, visited(browser, address, refused=(404,)) as page:
         make(page, "one")
         clip(page, "one")
         make(page, "two")
@@ -240,7 +213,7 @@ def test_what_the_server_forgets_is_still_heard(browser, slow):  # noqa: F811
 
 def test_a_queue_that_is_full_is_told(browser, slow):  # noqa: F811
     slow.seconds = 0.5
-    with served(slow, waiting=1) as address, visited(browser, address, refused=(429,)) as page:
+    with served_on_a_port(slow, waiting=1) as address, visited(browser, address, refused=(429,)) as page:
         page.get_by_text("the bundle small").wait_for()
         page.evaluate("""async () => {
           for (const text of ["one", "two"]) {

@@ -1,0 +1,125 @@
+"""What the API answers, as its description has it: nothing else is in an answer."""
+
+# Annotations are looked at when models are made: they must not be put off.
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from diffsound.checked_json import json_schema
+from diffsound.sidecar import FORMAT, SHAPE
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Fault(Answer):
+    """Why there is no other answer."""
+
+    detail: str
+
+
+class Created(Answer):
+    """A job that waits."""
+
+    id: str
+
+
+class Sampler(Answer):
+    """How tokens are drawn."""
+
+    class_path: str
+    init_args: dict[str, Any]
+
+
+class Replay(Answer):
+    """How a clip compares with its sidecar."""
+
+    same: bool
+    others: list[str]
+    differences: list[str]
+
+
+class Told(Answer):
+    id: str
+    text: str
+
+
+class Queued(Told):
+    state: Literal["queued"]
+    place: int = Field(ge=1)
+
+
+class Running(Told):
+    state: Literal["running"]
+    step: int = Field(ge=0)
+    of: int | None
+
+
+class Done(Told):
+    state: Literal["done"]
+    seconds: float
+    seed: int
+    negative: str | None
+    sampler: Sampler
+    duration: float
+    replay: Replay = Field(None, description="of a replay alone")
+
+
+class Failed(Told):
+    state: Literal["failed"]
+    error: str
+
+
+class Cancelled(Told):
+    state: Literal["cancelled"]
+
+
+JobTold = Annotated[Queued | Running | Done | Failed | Cancelled, Field(discriminator="state")]
+
+
+class Defaults(Answer):
+    """Of what a job leaves out."""
+
+    seed: int
+    steps: int | None
+    guidance: float
+    duration: float
+
+
+class Most(Answer):
+    """Of what requests may ask for: characters, steps, seconds, jobs, bytes."""
+
+    prompt: int
+    steps: int | None
+    guidance: float
+    duration: float
+    seed: int
+    waiting: int
+    kept: int
+    body: int
+
+
+class ModelTold(Answer):
+    """The bundle that is served."""
+
+    name: str | None
+    revision: str | None
+    card: str
+    parts: dict[str, str]
+    sampler: Sampler
+    sample_rate: int
+    defaults: Defaults
+    limits: Most
+    inside: bool
+
+
+class Health(Answer):
+    status: Literal["ok"]
+
+
+def sidecar_schema() -> dict[str, Any]:
+    """JSON Schema of a sidecar; that its values fit together is beyond it."""
+    schema = json_schema(SHAPE)
+    schema["properties"]["format"]["const"] = FORMAT
+    return {"description": "a sidecar, as it is", **schema}
