@@ -9,7 +9,8 @@ STAGE   = --config $(RECIPE) --config configs/stage/$(1).yaml $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-train test kill-test fuzz lint docs train-vqvae train-vocoder tokenize pretrain-diffusion \
-        train-diffusion train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate ablation bench
+        train-diffusion train-autoregressive predict generate-many train-text-encoder train-tagger train-captioner evaluate \
+        ablation bench load-test api-test
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,3 +88,9 @@ ablation: $(READY)  ## three matrices, the baseline and all samplers compared: o
 bench: $(READY)  ## how long everything takes on this machine, beside the bare matrix products: out/bench.json
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'
 	$(BIN)/diffsound bench $(ARGS)
+
+load-test: $(READY)  ## 50 clients of `diffsound serve` at once for 10 minutes: is anything lost, does memory grow
+	$(BIN)/python tests/load/serve_load.py $(ARGS)
+
+api-test: $(READY)  ## `diffsound serve` against its own description, by schemathesis
+	$(BIN)/python tests/load/serve_description.py $(ARGS)

@@ -65,7 +65,8 @@ def parsed_sidecar(data: bytes, where: str) -> dict[str, Any]:
     """The same of what such a file holds; `where` is what messages call it."""
     sidecar = parsed_json(data, SHAPE, FORMAT, where)
     rows, columns, tokens = sidecar["grid"]["rows"], sidecar["grid"]["columns"], sidecar["tokens"]
-    numbers = [value for part in ("loudness", "seconds") for value in (sidecar.get(part) or {}).values()]
+    numbers = [value for part in ("loudness", "seconds") for value in (sidecar.get(part) or {}).values()
+               if type(value) in NUMBER]
     for place, value, fits, expected in (
         ("text", sidecar["text"], _is_text(sidecar["text"]), f"1 to {LONGEST_TEXT} characters"),
         ("negative", sidecar["negative"], sidecar["negative"] is None or _is_text(sidecar["negative"], 0),

@@ -1,6 +1,7 @@
 """What the API answers, as its description has it: nothing else is in an answer."""
 
 # Annotations are looked at when models are made: they must not be put off.
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,8 +119,30 @@ class Health(Answer):
     status: Literal["ok"]
 
 
+def faults(**reasons: str) -> dict[int | str, dict[str, Any]]:
+    """Of a description: answers `_STATUS="reason"` that are no success."""
+    described = {int(status[1:]): {"model": Fault, "description": reason} for status, reason in reasons.items()}
+    if 429 in described:
+        described[429]["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1},
+                                                     "description": "seconds, about"}}
+    return described
+
+
+def created(files: Iterable[str]) -> dict[int | str, dict[str, Any]]:
+    """Of a description: where the new job's id leads, to it and to its `files`."""
+    paths = {"the job": "", **{file: f"/{file}" for file in files}}
+    return {202: {"links": {name: {
+        "operationRef": "#/paths/" + f"/api/jobs/{{id}}{path}".replace("/", "~1") + "/get",
+        "parameters": {"id": "$response.body#/id"}} for name, path in paths.items()}}}
+
+
 def sidecar_schema() -> dict[str, Any]:
     """JSON Schema of a sidecar; that its values fit together is beyond it."""
     schema = json_schema(SHAPE)
     schema["properties"]["format"]["const"] = FORMAT
     return {"description": "a sidecar, as it is", **schema}
+
+
+OF_ALL = faults(_400="it names another host than this one, or its body cannot be read",
+                _408="its body does not come", _413="its body is too long")
+NO_ID = faults(_422="the id is longer than any")

@@ -12,33 +12,35 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from starlette.routing import Match
 
-from diffsound.app.answers import Created, Fault, Health, JobTold, ModelTold, sidecar_schema
+from diffsound.app.answers import (
+    NO_ID,
+    OF_ALL,
+    Created,
+    Health,
+    JobTold,
+    ModelTold,
+    created,
+    faults,
+    sidecar_schema,
+)
 from diffsound.app.api_page import api_page
 from diffsound.app.guard import Guard
 from diffsound.app.jobs import CANCELLED, DONE, FAILED, Job, Jobs, QueueFull
 from diffsound.app.system import MOST_GUIDANCE, NotThere, System
 from diffsound.sidecar import parsed_sidecar
 
+FILES = {
+    "sound.wav": "The sound: 16 bit, mono", "sidecar.json": "All that it takes to make the clip again",
+    "spectrogram.png": "Its mel spectrogram",
+    "timeline.png": "Events that the sentence asks for and the package's judge hears, of sentences of scenes",
+    "inside/confidence.png": "How sure the decoder was of every token, at some steps",
+    "film.gif": "The clip on its way from noise"}
 KINDS = {"wav": "audio/wav", "json": "application/json", "png": "image/png", "gif": "image/gif"}
 MOST_PICTURES = 32  # requests that wait for one: they are made one after the other
 JobId = Annotated[str, Path(alias="id", description="as POST /api/jobs gave it", max_length=64)]
-
-
-def faults(**reasons: str) -> dict[int | str, dict[str, Any]]:
-    """Of a description: answers `_STATUS="reason"` that are no success."""
-    described = {int(status[1:]): {"model": Fault, "description": reason} for status, reason in reasons.items()}
-    if 429 in described:
-        described[429]["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1},
-                                                     "description": "seconds, about"}}
-    return described
-
-
-OF_ALL = faults(_400="it names another host than this one, or its body cannot be read",
-                _408="its body does not come", _413="its body is too long")
-NO_ID = faults(_422="the id is longer than any")
 
 
 def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
@@ -98,8 +100,9 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
         return JSONResponse({"detail": f"there is no {request.method[:20]} here"}, 405, {"Allow": ", ".join(there)})
 
     @app.post("/api/jobs", status_code=202, response_model=Created, tags=["jobs"], dependencies=[Depends(called_json)],
-              responses=faults(_415="the body is not called application/json",
-                               _422="something in it does not fit; which", _429="the queue is full"))
+              responses=created(FILES) | faults(
+                  _415="the body is not called application/json", _422="something in it does not fit; which",
+                  _429="the queue is full"))
     async def ask_for_a_sound(body: ask) -> dict[str, str]:
         """Put a sentence in the queue. What is left out is as the bundle has it; the seed is then 0."""
         try:
@@ -125,7 +128,7 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
         return jobs.told(job)
 
     @app.post("/api/replay", status_code=202, response_model=Created, tags=["jobs"],
-              dependencies=[Depends(called_json)], responses=faults(
+              dependencies=[Depends(called_json)], responses=created(FILES) | faults(
                   _415="the body is not called application/json", _422="it is no sidecar, or not of this bundle",
                   _429="the queue is full"),
               openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
@@ -166,12 +169,7 @@ def make_app(system: System, hosts: frozenset[str] | None = None) -> FastAPI:
         finally:
             drawing -= 1
 
-    for file, summary in (
-            ("sound.wav", "The sound: 16 bit, mono"), ("sidecar.json", "All that it takes to make the clip again"),
-            ("spectrogram.png", "Its mel spectrogram"),
-            ("timeline.png", "Events that the sentence asks for and the package's judge hears, of sentences of scenes"),
-            ("inside/confidence.png", "How sure the decoder was of every token, at some steps"),
-            ("film.gif", "The clip on its way from noise")):
+    for file, summary in FILES.items():
         serve_file(file, summary, KINDS[file.rpartition(".")[2]], file not in system.pictures)
 
     @app.get("/api/model", tags=["server"], response_model=ModelTold)
@@ -217,11 +215,17 @@ def _ask(system: System) -> type[BaseModel]:
     """What `POST /api/jobs` takes, within the limits."""
     limits = system.limits
     finite = {"allow_inf_nan": False}
+
+    def whole(**bounds: int) -> Any:
+        """As JSON Schema has it: 3.0 is one."""
+        return Annotated[int, Field(**bounds), BeforeValidator(
+            lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)]
+
     return create_model("Ask", __config__=ConfigDict(extra="forbid", strict=True), __doc__="A sound to be made.",
                         text=(str, Field(min_length=1, max_length=limits.prompt, description="what should be heard")),
-                        seed=(int, Field(0, ge=0, lt=2**53, description="other numbers, other takes")),
-                        steps=(int | None, Field(None, ge=1, le=system.most_steps_asked,
-                                                 description="of the sampler: fewer are quicker")),
+                        seed=(whole(ge=0, lt=2**53), Field(0, description="other numbers, other takes")),
+                        steps=(whole(ge=1, le=system.most_steps_asked) | None,
+                               Field(None, description="of the sampler: fewer are quicker")),
                         guidance=(float | None, Field(None, ge=0, le=MOST_GUIDANCE, **finite, description=
                                   "how strongly the text steers; 1 is not at all")),
                         negative=(str | None, Field(None, max_length=limits.prompt, description=

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
-from serving import CARD, Held, ask, ended, served
+from serving import CARD, Held, ask, ended, served, served_when_let_go
 from tiny_system import tiny_system
 
 from diffsound.bundle import write_bundle
@@ -33,18 +35,8 @@ def client(model):
 @pytest.fixture
 def held(model):
     """`held(**limits)` is a client, of a model that waits (`client.model`)."""
-    held, contexts = Held(model), []
-
-    def serve(**limits):
-        contexts.append(served(held, **limits))
-        client = contexts[-1].__enter__()
-        client.model = held
-        return client
-
-    yield serve
-    held.let_go()
-    for context in contexts:
-        context.__exit__(None, None, None)
+    with ExitStack() as stack:
+        yield lambda **limits: stack.enter_context(served_when_let_go(Held(model), **limits))
 
 
 @pytest.fixture

@@ -26,6 +26,17 @@ def served(model, **limits):
 
 
 @contextmanager
+def served_when_let_go(held, **limits):
+    """The same of a model that waits, which is `client.model`."""
+    with served(held, **limits) as client:
+        client.model = held
+        try:
+            yield client
+        finally:
+            held.let_go()
+
+
+@contextmanager
 def served_on_a_port(model, **limits):
     """Its address, of a server as `diffsound serve` has it."""
     with listening("127.0.0.1", 0) as place:

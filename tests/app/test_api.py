@@ -38,6 +38,12 @@ def test_a_job_makes_what_the_model_makes(client, model, options):
     assert (told["state"], told["seed"], told["sampler"]) == ("done", options.get("seed", 0), clip.sidecar["sampler"])
 
 
+def test_a_whole_number_may_have_a_point(client):
+    """JSON knows one kind of number."""
+    told = ended(client, ask(client, seed=3.0, steps=2.0))
+    assert (told["seed"], told["sampler"]["init_args"]["num_steps"]) == (3, 2)
+
+
 def test_a_sidecar_is_what_replay_reads(client, tmp_path):
     job = ask(client)
     ended(client, job)
