@@ -63,6 +63,7 @@ class DistilledTextEncoder(SmallTextEncoder):
 
     Args:
         own, own_dropout, noise: see `MeaningEmbedding`; the rest as for `SmallTextEncoder`.
+        dilations: of the layers' convolutions, one for each of `layers`; by default 1.
     """
 
     vocabulary_file = VOCABULARY

@@ -8,9 +8,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from diffsound.callbacks import AveragedWeights, LastCheckpoint
+from diffsound.checkpoint import Checkpointed
 
 
-class Counter(LightningModule):
+class Counter(Checkpointed, LightningModule):
     """Its one weight is the number of steps done."""
 
     def __init__(self):
