@@ -23,6 +23,11 @@ def test_a_sidecar_makes_its_clip_again(client, sidecar):
         sidecar[key] for key in ("sha256", "seed", "sampler"))
 
 
+def test_what_nobody_reads_in_a_sidecar_may_be_anything(client, sidecar):
+    sidecar |= {"more": [{}], "loudness": {"lufs": -23, "gain_db": 1.5, "more": {}}, "seconds": {"mel": 10**9}}
+    assert ended(client, replay(client, sidecar).json()["id"])["replay"]["same"]
+
+
 def test_another_clip_is_not_called_the_same(client, sidecar):
     sidecar |= {"seed": 4, "threads": 250, "device": "cuda"}
     told = ended(client, replay(client, sidecar).json()["id"])["replay"]
