@@ -46,13 +46,11 @@ class SmallTextEncoder(TextEncoder):
     every embedding stays that of its own word. With self-attention layers instead, each would soon hold the whole
     sentence, the decoder would have no need to look for the right word, and would learn no order of events.
 
-    Args:
-        dilations: of the layers' convolutions, one for each of `layers`; by default 1. 1, 1, 2, 4 reach 16 words.
-
     On its own it can be trained beforehand to fill in masked words (arXiv:1810.04805) of batches that have "text".
 
     Args:
         layers: convolutions, each over two words to both sides.
+        dilations: of the layers' convolutions, one for each of `layers`; by default 1. 1, 1, 2, 4 reach 16 words.
         dropout: of every layer.
         learning_rate, betas, weight_decay, warmup_steps: of the training by itself, see
             `diffsound.optimizer.optimization`.
