@@ -33,6 +33,14 @@ class KeyValueCache:
         return keys, values
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """(B, heads, N, head width) each -> the same: softmax of q k^T, masked, times v."""
+    if q.device.type == "cpu" and q.dtype != torch.float32:  # the backward of half precision is ten times slower there
+        with torch.autocast("cpu", enabled=False):
+            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask, dropout).to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout)
+
+
 class Attention(nn.Module):
     """Attention from `x` to itself or to a context; separate query, key, value and output projections with bias."""
 
@@ -63,7 +71,7 @@ class Attention(nn.Module):
         q, k, v = self._heads(self.query, x), self._heads(self.key, context), self._heads(self.value, context)
         if cache is not None:
             k, v = cache.append(k, v)
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
+        y = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:

@@ -240,7 +240,8 @@ def _on_ray(blocks: Blocks, todo: list[int], worker: Worker) -> Iterator[int]:
                          ) from error
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init(address=blocks.bulk.address, log_to_driver=False, logging_level=logging.ERROR)
+        # "local": without it Ray joins whatever cluster runs on this machine, and dies with it.
+        ray.init(address=blocks.bulk.address or "local", log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:

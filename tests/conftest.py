@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-ROOT = Path(__file__).resolve().parents[1]
-
+from published import ROOT
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # else tests that run beside those of Ray starve its workers
 
@@ -45,7 +43,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}")
     return folder
-
-
-def state_dict_of(tensors: dict[str, torch.Tensor], prefix: str = "state_dict.") -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 
 from diffsound.autoregressive import GPT, Autoregressive, AutoregressiveSampler
 from diffsound.draw import truncate

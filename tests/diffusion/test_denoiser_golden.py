@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 
 from diffsound.diffusion import Denoiser
 from diffsound.original import keys

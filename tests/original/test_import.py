@@ -6,8 +6,8 @@ import shlex
 import pytest
 import torch
 import yaml
-from conftest import ROOT, state_dict_of
 from originals import CODEC, MELGAN, SMALL, lightning, original_states, save, schedule, solver, write
+from published import ROOT, state_dict_of
 
 from diffsound import TextToSound
 from diffsound.bundle import read_bundle

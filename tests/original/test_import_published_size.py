@@ -12,7 +12,7 @@ from subprocess import PIPE
 import originals
 import pytest
 import torch
-from conftest import ROOT
+from published import ROOT
 from safetensors import safe_open
 
 from diffsound.original import keys

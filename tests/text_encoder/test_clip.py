@@ -7,7 +7,7 @@ import json
 import open_clip
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 from safetensors.torch import load_file, save_file
 
 from diffsound.autoregressive import GPT, Autoregressive, AutoregressiveSampler

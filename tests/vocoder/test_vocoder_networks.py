@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 
 from diffsound.original import keys
 from diffsound.vocoder import Discriminator, Generator

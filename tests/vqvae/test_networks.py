@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 from torch import nn
 
 from diffsound.original import keys

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.multiprocessing as mp
-from conftest import state_dict_of
+from published import state_dict_of
 from torch import distributed
 
 from diffsound.checkpoint import rebuild

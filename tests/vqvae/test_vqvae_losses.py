@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import state_dict_of
+from published import state_dict_of
 
 from diffsound.vqvae import PatchDiscriminator, ReconstructionLoss
 from diffsound.vqvae.losses import discriminator_loss, generator_loss
