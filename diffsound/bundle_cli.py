@@ -17,6 +17,7 @@ def main(args: list[str]) -> None:
     """Pack the trained system of a recipe (its text_to_sound) into a bundle.
 
     Raises:
+        FileExistsError: if there is something at `--out`.
         FileNotFoundError: if recipe, card or a checkpoint is not there.
         ValueError: if the recipe names no checkpoints, or the card is empty.
     """

@@ -21,8 +21,8 @@ from torch import nn
 from diffsound.plain_weights import check_plain, check_weights, memory_for, plain_state, read_torch
 
 _CLASSES: dict[str, type[Rebuildable]] = {}
-# Importing these fills _CLASSES.
 _OTHER_FILES = 2**33  # bytes that the weights of a frozen text encoder may have
+# Importing these fills _CLASSES.
 _PACKAGES = ("vqvae", "text_encoder", "diffusion", "autoregressive", "vocoder", "evaluation", "captioner")
 
 
@@ -113,8 +113,8 @@ def rebuild(spec: dict[str, Any], kind: type = object) -> Any:
         raise ValueError(f"expected a {kind.__name__}, found {name}")
     arguments = {key: _rebuild_value(value) for key, value in arguments.items()}
     if unknown := arguments.keys() - _signature(cls).parameters.keys():
-        raise ValueError(f"the checkpoint gives {name} the unknown {sorted(unknown)}: another version of the package "
-                         "wrote it; use that version, or train again (make demo-train ARGS=--fresh)")
+        raise ValueError(f"{name} does not take {sorted(unknown)}: another version of the package wrote this; use that "
+                         "version, or train again (make demo-train ARGS=--fresh)")
     return cls(**arguments)
 
 
@@ -210,7 +210,7 @@ class Checkpointed(Rebuildable):
         saved = checkpoint.get("spec", {}).get("class_path", "another program")
         if saved != self.spec["class_path"]:
             raise ValueError(f"the checkpoint was written by {saved}, but the recipe trains "
-                             f"{self.spec['class_path']}: check ckpt_path")
+                             f"{self.spec['class_path']}: check ckpt_path or start_from")
         own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         if "state_dict" not in checkpoint:  # FSDP has loaded the weights, and compared them
             return
@@ -219,7 +219,7 @@ class Checkpointed(Rebuildable):
             if own.get(name) != other.get(name):
                 raise ValueError(f"the checkpoint does not fit the recipe: {name} is {other.get(name, 'missing')} in "
                                  f"the checkpoint and {own.get(name, 'missing')} in the recipe; use the recipe it was "
-                                 "trained with, or start without ckpt_path")
+                                 "trained with, or start without ckpt_path and start_from")
         check_weights(self, checkpoint["state_dict"])
 
     @classmethod

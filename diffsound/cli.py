@@ -58,7 +58,8 @@ OTHER_VERBS = {  # whose module has a main(args)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run one verb; returns the exit status: 0, 1 for an error that is explained, 130 after Ctrl-C."""
+    """Run one verb; returns the exit status: 0, 1 for an error that is explained, 2 for an unknown verb, 130
+    after Ctrl-C."""
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")

@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the bundles that come with the package, and stop")
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="other numbers, other takes")
     parser.add_argument("--steps", type=at_least(1), metavar="N", help="of the sampler: fewer are quicker")
-    parser.add_argument("--guidance", type=float, metavar="X", help="how strongly the text steers; 1 is not at all")
+    parser.add_argument("--guidance", type=float, metavar="X",
+                        help="how strongly the text steers; 1 adds nothing to what was trained")
     parser.add_argument("--negative", metavar="TEXT", help="what should not be heard; needs guidance")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="rounded up to whole token columns")
     parser.add_argument("--num", type=at_least(1), default=1, metavar="N", help="sounds of each sentence")
@@ -72,6 +73,10 @@ def main(args: list[str]) -> None:
         own.error("- reads all of standard input: give it once")
     if options.rank == "clap" and options.clap is None:
         own.error("--rank clap needs --clap FOLDER, a CLAP model as transformers saves it")
+    if options.rank == "clap" and options.best_of == 1:
+        own.error("--rank clap chooses among takes: give --best-of N")
+    if options.clap is not None and options.rank != "clap":
+        own.error("--clap is for --rank clap: give both")
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out {options.out} is a file, expected a folder")
     print(f"loading {options.model}", file=sys.stderr, flush=True)

@@ -139,7 +139,7 @@ class TextToSound(LightningModule):
                 one for every clip.
             negative: what should not be heard, for all or for each text; for a sampler with guidance.
             steps: how often the network is asked, for samplers that take a number.
-            guidance: how strongly the text steers; 1 is not at all beyond what was trained.
+            guidance: how strongly the text steers; 1 adds nothing to what was trained.
             duration: seconds, rounded up to whole token columns.
             num: takes of each text, which then follow one another.
             sampler: in place of the system's own; `steps` and `guidance` change it.

@@ -54,11 +54,13 @@ class TokenDecoder(Checkpointed, LightningModule):
     def on_fit_start(self) -> None:
         """Check the token store against the recipe, and note whose tokens these are."""
         data = self.trainer.datamodule
-        for name, mine, theirs in [("codebook_size", self.codebook_size, data.codebook_size),
-                                   ("rows", self.rows, data.rows)]:
+        for name, mine, theirs, where in [
+            ("codebook_size", self.codebook_size, data.codebook_size, "once at the top of the recipe"),
+            ("rows", self.rows, data.rows, "in the init_args of the decoder's denoiser or network"),
+        ]:
             if mine != theirs:
-                raise ValueError(f"the decoder has {name} {mine}, the token store {theirs}: set {name} once at the top "
-                                 "of the recipe, and tokenize again if the codec changed")
+                raise ValueError(f"the decoder has {name} {mine}, the token store {theirs}: set {name} {theirs} "
+                                 f"{where}, or tokenize again if the codec changed")
         if data.columns > self.max_columns:
             raise ValueError(f"the token store has {data.columns} columns, the decoder at most {self.max_columns}: "
                              "raise max_columns, or tokenize shorter clips")
@@ -117,6 +119,9 @@ class TokenDecoder(Checkpointed, LightningModule):
             keep: (B, rows * columns) tokens that are given; -1 where they are to be made.
             negative: of B texts, what guidance steers away from; by default the learned null condition.
             on_step: called after every step with the number of steps done and the tokens at that point.
+        Raises:
+            ValueError: if columns or the numbers of texts and generators do not fit, or the sampler steers by a null
+                condition that was not trained.
         """
         raise NotImplementedError
 

@@ -124,5 +124,5 @@ def test_a_checkpoint_of_another_version_is_named_as_such():
 
     spec = SmallTextEncoder(width=16).spec
     spec["init_args"]["heads"] = 4
-    with pytest.raises(ValueError, match=r"SmallTextEncoder the unknown \['heads'\].*train again"):
+    with pytest.raises(ValueError, match=r"SmallTextEncoder does not take \['heads'\].*train again"):
         rebuild(spec)

@@ -112,6 +112,8 @@ def test_a_bad_line_leaves_the_clips_before_it(run, monkeypatch):
     ([], 2, "write what should be heard"),
     (["-", "-"], 2, "give it once"),
     (["rain", "--best-of", "2", "--rank", "clap"], 2, "needs --clap FOLDER"),
+    (["rain", "--rank", "clap", "--clap", "nowhere"], 2, "give --best-of N"),
+    (["rain", "--best-of", "2", "--clap", "nowhere"], 2, "--clap is for --rank clap"),
     (["rain", "--num", "0"], 2, "--num: '0': expected a whole number of at least 1"),
     (["rain", "--seed", "-1"], 2, "at least 0"),
     (["rain", "--format", "aiff"], 2, "invalid choice: 'aiff'"),

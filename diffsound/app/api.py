@@ -227,7 +227,7 @@ def _ask(system: System) -> type[BaseModel]:
                         steps=(whole(ge=1, le=system.most_steps_asked) | None,
                                Field(None, description="of the sampler: fewer are quicker")),
                         guidance=(float | None, Field(None, ge=0, le=MOST_GUIDANCE, **finite, description=
-                                  "how strongly the text steers; 1 is not at all")),
+                                  "how strongly the text steers; 1 adds nothing to what was trained")),
                         negative=(str | None, Field(None, max_length=limits.prompt, description=
                                   "what should not be heard; needs guidance")),
                         duration=(float | None, Field(None, gt=0, le=system.longest, **finite, description=

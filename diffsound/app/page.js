@@ -182,6 +182,8 @@ $("cancel").addEventListener("click", () => {
 
 async function again(file) {
   if (!file || current !== null || $("make").disabled) return;
+  await ready;
+  if (!model) return show("", "the server cannot be reached: does it run still?");
   if (file.size > model.limits.body) return show("", `${file.name} is too large for the .json file of a sound`);
   await make("/api/replay", await file.text());
   $("file").value = "";

@@ -197,7 +197,7 @@ class System:
         if self.judge.mel != job.clip.mel_settings:
             raise NotThere("there is no timeline: the judge listens to another mel than this system's")
         heard = self.judge.listen(job.clip.waveform[None])[0]
-        asked = [{"name": request.name, "onset": request.at, "offset": request.at}
+        asked = [{"name": request.name, "onset": request.at, "offset": None}
                  for request in structure.requests for _ in range(request.count)]
         return _written("timeline.png", lambda path: save_timelines(
             path, job.clip.mel.numpy(), job.clip.mel_settings, asked, [vars(event) for event in heard]))

@@ -20,7 +20,8 @@ class JoinedDataModule(LightningDataModule):
     Args:
         parts: data modules of sounds, such as `SceneDataModule` and `AudioTextDataModule`.
         times: how often the training clips of each part come in an epoch (default: once); validation takes each once.
-        batch_size, num_workers, seed: of the whole; those of the parts are not used.
+        batch_size, num_workers: of the whole; those of the parts are not used.
+        seed: of the order; scenes, captions and crops go by the seed of their part.
     Raises:
         ValueError: if there are no parts, or not one of `times` for each.
     """

@@ -30,8 +30,9 @@ class Sampler(TokenSampler):
     Args:
         start: x_T is drawn from the "prior", the marginal of the corruption (uniform codes, masks, or both), or is
             all "mask", as published.
-        precision: of the network's matrix products, see `FastDenoiser`. "int8" is two to three times faster on CPUs
-            with AVX512-VNNI and draws from nearly the same distribution.
+        precision: of the network's matrix products, see `FastDenoiser`. "int8" is about twice as fast at the
+            published size on CPUs with AVX512-VNNI, no faster at small ones, and draws from nearly the same
+            distribution.
         options: see `TokenSampler`.
     """
 

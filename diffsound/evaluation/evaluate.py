@@ -41,6 +41,7 @@ from diffsound.evaluation.tagger import EventTagger
 from diffsound.evaluation.training_copies import COPIES, check_training_copies
 from diffsound.recipe import build_part, changed_recipe
 from diffsound.scenes import SceneDataModule, read
+from diffsound.text_to_sound import checked_device
 
 
 def main(args: list[str]) -> None:
@@ -79,6 +80,7 @@ def main(args: list[str]) -> None:
     options, extra = parser.parse_known_args(args)
     if options.recipe is None and (options.clips is None or options.reference is None):
         parser.error("give --recipe, or --clips with --reference")
+    checked_device(options.device)
     recipe = changed_recipe(options.recipe, extra) if options.recipe else None
     Evaluation(options, recipe).run()
 

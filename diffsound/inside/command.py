@@ -14,7 +14,7 @@ from diffsound.inside.page import write_page
 from diffsound.inside.pictures import save_attention, save_confidence, save_decided
 from diffsound.inside.trace import diffusion_of, look
 from diffsound.recipe import build_part, changed_recipe
-from diffsound.text_to_sound import TextToSound
+from diffsound.text_to_sound import TextToSound, checked_device
 
 
 def main(args: list[str]) -> None:
@@ -44,7 +44,7 @@ def main(args: list[str]) -> None:
     else:
         model = TextToSound.from_pretrained(options.model)
     diffusion_of(model)  # before anything is made or written
-    model = model.to(options.device)
+    model = model.to(checked_device(options.device))
     trace, out = look(model, options.text, options.seed, options.negative), options.out
     made = film(model, trace, out, options.frames, options.sounds)
     save_confidence(out / "confidence.png", trace)

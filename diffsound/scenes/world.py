@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from diffsound.scenes.captions import Wording
 from diffsound.scenes.sounds import MOMENTARY, SOUNDS, SUSTAINED
-from diffsound.scenes.structure import AXES, MOST_REPEATS, Request, Structure
+from diffsound.scenes.structure import AXES, MOST_REPEATS, MOST_SOUNDS, Request, Structure
 
 Part = Literal["all", "seen", "held out"]
 KINDS = {"single": 0.1, "count": 0.2, "then": 0.3, "count then": 0.15, "while": 0.15, "sequence": 0.1}
@@ -29,7 +29,8 @@ class World:
         kinds: how often each kind of structure is drawn; see `Structure.kind`.
         attributes: the share of sounds that something is said of.
         rooms: the share of scenes in which sounds are near or far in a room, some over a faint bed of noise.
-        wording: how captions say it; "plain" with the few phrases that `read` knows, "wide" with many more beside them.
+        wording: how captions say it; "plain" with few phrases, "wide" with many more beside them. `read` takes the same
+            word.
     """
 
     classes: tuple[str, ...] = ()
@@ -51,9 +52,9 @@ class World:
         if self.wording not in get_args(Wording):
             raise ValueError(f"world.wording is '{self.wording}', expected one of {', '.join(get_args(Wording))}")
         for classes, name in ((self.momentary, "momentary"), (self.sustained, "sustained")):
-            if len(classes) < MOST_REPEATS:
+            if len(classes) < MOST_SOUNDS:
                 raise ValueError(f"world.classes has {len(classes)} {name} sounds ({', '.join(classes)}): expected at "
-                                 f"least {MOST_REPEATS}")
+                                 f"least {MOST_SOUNDS}")
 
     @property
     def momentary(self) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ class VQVAE(Checkpointed, LightningModule):
         """
         if tokens.shape[-1] != self.rows * columns:
             raise ValueError(f"{tokens.shape[-1]} tokens do not fill {columns} columns of {self.rows} rows: expected "
-                             f"{self.rows * columns}; check the decoder's rows against mel.n_mels / {CELL}")
+                             f"{self.rows * columns}; set the decoder's rows to {self.rows}")
         if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < self.codebook_size:
             raise ValueError(f"tokens from {int(tokens.min())} to {int(tokens.max())} came to a codec with codes "
                              f"0..{self.codebook_size - 1}: check codebook_size, and that no mask is left")
