@@ -241,7 +241,7 @@ HUGE = 10**30
     ({"sampler": {"class_path": "diffsound.vqvae.VQVAE", "init_args": {}}}, "expected a TokenSampler, found"),
     ({"sampler": {"class_path": "diffsound.text_encoder.CLIPTextEncoder", "init_args": {"pretrained": "x"}}},
      "expected a TokenSampler, found diffsound.text_encoder.CLIPTextEncoder"),
-    ({"sampler__class_path": "diffsound.autoregressive.AutoregressiveSampler"}, "gives diffsound.autoregressive.Auto"),
+    ({"sampler__class_path": "diffsound.autoregressive.AutoregressiveSampler"}, "AutoregressiveSampler does not take"),
     ({"sampler__init_args": {"temperature": {"class_path": "os.system", "init_args": {}}}}, "temperature is {"),
     ({"sampler__init_args__num_steps": HUGE}, "expected at most 10000"),
     ({"sampler__init_args__num_steps": "3"}, "the sidecar's sampler cannot be built"),
