@@ -23,3 +23,11 @@ def test_in_half_precision_on_a_cpu_it_is_the_same_to_rounding(masked):
         results.append([y.detach().float(), *(p.grad for p in attention.parameters())])
     for whole, half in zip(*results, strict=True):
         assert (whole - half).abs().max() < 0.02 * max(1.0, float(whole.abs().max()))
+
+
+def test_weights_in_half_precision_stay_so():
+    attention, x = Attention(32, 4), torch.randn(3, 7, 32)
+    whole = attention(x)
+    half = attention.bfloat16()(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert (whole - half.float()).abs().max() < 0.02 * max(1.0, float(whole.abs().max()))
