@@ -203,7 +203,7 @@ class RemaskingSampler(StridedSampler):
     def draw(self, transition: Transition, p_x_0: Tensor, x: Tensor, visit: Visit, generators: list[torch.Generator]
              ) -> Tensor:
         alpha_t, alpha_s = (transition.bar[0, step][:, None] for step in (visit.t, visit.s))
-        most = ((1 - alpha_s) / alpha_t.clamp(min=1e-30)).clamp(max=1)  # Eq. 6: with more, too few codes at step s
+        most = ((1 - alpha_s) / alpha_t.clamp(min=1e-30)).clamp(max=1)  # Eq. 7: with more, too few codes at step s
         remask = (self.strength * most).clamp(max=self.cap)
         reveal = (alpha_s - (1 - remask) * alpha_t) / (1 - alpha_t)
         noise = uniform_noise((x.shape[1], 2), generators, x.device)
