@@ -9,15 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diffsound.pretrained import WEIGHTS, described, shipped
-
-if TYPE_CHECKING:
-    import torch
-
-    from diffsound.clip import Clip
-    from diffsound.scenes import Structure
+from diffsound.takes import ByCLAP, ByEvents, best
 
 FORMATS, PRECISIONS, RANKS = ("wav", "flac", "ogg", "mp3"), ("float32", "bfloat16", "int8"), ("events", "clap")
 MODEL = "tiny"  # what people get who name none
@@ -127,67 +121,10 @@ def bundle_lines() -> list[str]:
         "this version comes with no bundle: give --model a folder or a hub id owner/name"]
 
 
-def best(takes: list[Clip], judge: ByEvents | ByCLAP) -> Clip:
-    """The take with the highest score, the first of several; its sidecar tells among how many it was chosen."""
-    scores = judge(takes[0].sidecar["text"], takes)
-    chosen = max(range(len(takes)), key=scores.__getitem__)
-    takes[chosen].sidecar["chosen"] = {"of": len(takes), "score": round(scores[chosen], 4)}
-    return takes[chosen]
-
-
 def first_free(folder: Path) -> int:
     """The number after the highest with which a file in `folder` begins, so that nothing is overwritten."""
     numbers = [re.match(r"(\d{3,18})[-.]", file.name) for file in folder.glob("*")]
     return max((int(match[1]) + 1 for match in numbers if match), default=0)
-
-
-class ByEvents:
-    """What the package's judge hears in takes of a sentence, against what the sentence asks for."""
-
-    def __init__(self) -> None:
-        from diffsound.evaluation.judge import load_judge
-
-        self.judge = load_judge()
-
-    def check(self, text: str) -> None:
-        """Raise ValueError if it cannot be told what `text` asks for."""
-        self._asked(text)
-
-    def __call__(self, text: str, takes: list[Clip]) -> list[float]:
-        """From 0 to 1."""
-        from diffsound.evaluation.clips import ClipSet
-        from diffsound.evaluation.order import fulfilment, score
-        from diffsound.evaluation.scoring import listen
-
-        asked = self._asked(text)
-        clips = ClipSet("takes", [clip.waveform for clip in takes], takes[0].sample_rate, [text] * len(takes),
-                        [str(number) for number in range(len(takes))])
-        return [fulfilment(score(events, asked)) for events in listen(self.judge, clips)]
-
-    def _asked(self, text: str) -> Structure:
-        from diffsound.scenes import read
-
-        if (asked := read(text, "wide")) is None:
-            raise ValueError(f"--best-of: the judge cannot tell what {text!r} asks for, which is no sentence of a "
-                             "scene: give --rank clap --clap FOLDER, or leave --best-of out")
-        return asked
-
-
-class ByCLAP:
-    """How near takes are to their sentence, by the model in a folder."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        from diffsound.evaluation.extractors.clap import CLAPExtractor
-
-        self.clap = CLAPExtractor(folder, device=device)
-
-    def check(self, text: str) -> None:
-        """All sentences will do."""
-
-    def __call__(self, text: str, takes: list[Clip]) -> list[float]:
-        """Cosines."""
-        heard = self.clap([clip.waveform for clip in takes], takes[0].sample_rate)
-        return (heard.features @ self.clap.text([text])[0]).tolist()
 
 
 def _texts(given: list[str]) -> Iterator[str]:

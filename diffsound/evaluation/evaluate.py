@@ -39,6 +39,7 @@ from diffsound.evaluation.standard import FRECHET_REPEATS
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
 from diffsound.evaluation.training_copies import COPIES, check_training_copies
+from diffsound.generate import at_least
 from diffsound.recipe import build_part, changed_recipe
 from diffsound.scenes import SceneDataModule, read
 from diffsound.text_to_sound import checked_device
@@ -61,6 +62,9 @@ def main(args: list[str]) -> None:
     parser.add_argument("--training-clips", type=int, default=2000,
                         help="of the recipe's, looked at for copies among the clips made; 0 leaves that out")
     parser.add_argument("--seed", type=int, default=0, help="of the clips made")
+    parser.add_argument("--best-of", type=at_least(1), default=1, metavar="N",
+                        help="takes made of every test clip, of which the package's judge chooses as `generate "
+                             "--best-of` does; needs another --judge to score them")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
                         help="cpu, cuda, cuda:1 (default: cuda if there is one, else cpu)")
     parser.add_argument("--judge", type=Path, help="checkpoint of stage tagger; by default the package's own")
@@ -97,6 +101,8 @@ class Evaluation:
         """Everything. The checks come first among the results: where one fails there are no scores."""
         options, results = self.options, self.results
         judge = load_judge(options.judge).to(options.device)
+        if options.best_of > 1:
+            self.check_choice(judge)
         self.model = None
         if options.clips is None:
             self.model = build_part(self.recipe, "text_to_sound").to(options.device)
@@ -121,6 +127,15 @@ class Evaluation:
                          "", f"Scores are in {self.out / 'scores.json'}, what they depend on in "
                              f"{self.out / 'protocol.md'}. Open {page} in a browser."]))
 
+    def check_choice(self, judge: EventTagger) -> None:
+        """Raise ValueError if nothing can be chosen, or the `judge` who scores would choose what it likes."""
+        if self.options.clips is not None:
+            raise ValueError("--best-of makes clips: leave --clips out")
+        if fingerprint(judge) == fingerprint(load_judge()):
+            raise ValueError("--best-of chooses takes by the package's judge, which must not score them too: give "
+                             "--judge, the checkpoint of another one, such as of make train-tagger "
+                             "RECIPE=recipes/judge.yaml ARGS='--seed_everything 1'")
+
     def sentences(self) -> tuple[Path, SceneDataModule] | None:
         """The file of --sentences, and the scenes that the system knows."""
         path = self.options.sentences
@@ -141,12 +156,13 @@ class Evaluation:
         data = None
         if options.reference is None:
             data = Subjects.of_data(build_part(self.recipe, "audio"), options.num_clips, options.seed)
-            if options.sweep and not data.structures:
-                raise ValueError("--sweep is scored by what the judge hears, which needs scenes: leave it out")
+            if not data.structures and (options.sweep or options.best_of > 1):
+                flag = "--sweep" if options.sweep else "--best-of"
+                raise ValueError(f"{flag} goes by what a judge hears, which needs scenes: leave it out")
         if options.clips is None:
             if options.reference is not None:
                 raise ValueError("--reference is for clips that are there already: give --clips too, or neither")
-            return make_clips(self.model, data.real, self.out / "clips", options.seed), data
+            return make_clips(self.model, data.real, self.out / "clips", options.seed, options.best_of), data
         made = ClipSet.from_folder(options.clips, name="made")
         if len(made) < 2:
             raise ValueError(f"{options.clips} holds one clip alone: a distance between sets, or an interval, needs at "
@@ -218,7 +234,8 @@ class Evaluation:
                         inception_splits=10, copies_of_training_clips=copies.detail if isinstance(copies, Check)
                         else f"not looked for: {copies}")
         self.results.content["protocol"] = card | (
-            {"sampler": self.model.sampler.spec, "parts": self.model.fingerprints} if self.model is not None else {})
+            {"sampler": self.model.sampler.spec, "best_of": options.best_of, "parts": self.model.fingerprints}
+            if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")
 
     def extractors(self, judge: EventTagger) -> dict[str, Callable[[], Extractor]]:

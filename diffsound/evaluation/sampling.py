@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,39 @@ from diffsound.evaluation.order import score
 from diffsound.evaluation.scoring import BATCH, REPEATS, listen
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
+from diffsound.takes import ByEvents, best
 from diffsound.text_to_sound import TextToSound
 from diffsound.token_sampler import TokenSampler
 
 SWEPT = ("f1", "order", "count")
 
 
-def make_clips(model: TextToSound, of: ClipSet, folder: Path, seed: int) -> ClipSet:
-    """A clip of every text of `of`, kept as `folder`/ID.wav with its sidecar; what is there and the same is kept."""
+def make_clips(model: TextToSound, of: ClipSet, folder: Path, seed: int, best_of: int = 1) -> ClipSet:
+    """A clip of every text of `of`, kept as `folder`/ID.wav with its sidecar; what is there and the same is kept.
+
+    With `best_of` that many takes are made of each, and the one is kept in which the package's judge hears most of
+    what the text, which must be a sentence of a scene, asks for.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    asked = [(name, text, seed_of(name, seed)) for name, text in zip(of.ids, of.texts, strict=True)]
+    asked = [(name, text, [seed_of(name, seed, take) for take in range(best_of)])
+             for name, text in zip(of.ids, of.texts, strict=True)]
     missing = [one for one in asked if not _is_made(model, folder, *one)]
     if missing:
         print(f"making {len(missing)} of {len(asked)} clips", flush=True)
-    for first in track(range(0, len(missing), BATCH), "making clips", disable=not missing):
-        names, texts, seeds = zip(*missing[first:first + BATCH], strict=True)
-        for name, clip in zip(names, model(list(texts), list(seeds)), strict=True):
-            write_clip(clip, folder / name)
+    judge, size = ByEvents() if best_of > 1 else None, max(1, BATCH // best_of)
+    for first in track(range(0, len(missing), size), "making clips", disable=not missing):
+        part = missing[first:first + size]
+        texts, seeds = zip(*((text, seed) for _, text, seeds in part for seed in seeds), strict=True)
+        made = iter(model(list(texts), list(seeds)))
+        for name, *_ in part:
+            takes = list(islice(made, best_of))
+            write_clip(best(takes, judge) if judge else takes[0], folder / name)
     return ClipSet.from_files("made", [folder / f"{name}.wav" for name in of.ids])
 
 
-def seed_of(name: str, seed: int) -> int:
+def seed_of(name: str, seed: int, take: int = 0) -> int:
     """Of a clip, from its id and the seed of the run: the same in every batch and for every sampler."""
-    return zlib.crc32(f"{seed} {name}".encode())
+    return zlib.crc32(f"{seed} {name}{f' {take}' if take else ''}".encode())
 
 
 @torch.no_grad()
@@ -90,11 +101,11 @@ def changed_sampler(model: TextToSound, key: str, value: Any) -> TokenSampler:
     return sampler
 
 
-def _is_made(model: TextToSound, folder: Path, name: str, text: str, seed: int) -> bool:
+def _is_made(model: TextToSound, folder: Path, name: str, text: str, seeds: list[int]) -> bool:
     sidecar = folder / f"{name}.json"
     if not (sidecar.is_file() and sidecar.with_suffix(".wav").is_file()):
         return False
     known = json.loads(sidecar.read_text())
-    return (known["text"], known["seed"], known["sampler"], known["parts"], known["grid"]["columns"]) == (
-        text, seed, model.sampler.spec, model.fingerprints, model.columns)
-
+    of, columns = known.get("chosen", {"of": 1})["of"], known["grid"]["columns"]
+    return known["seed"] in seeds and (known["text"], of, known["sampler"], known["parts"], columns) == (
+        text, len(seeds), model.sampler.spec, model.fingerprints, model.columns)

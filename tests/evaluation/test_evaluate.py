@@ -19,6 +19,7 @@ from diffsound.data.manifest import Clip
 from diffsound.data.manifest import write as write_manifest
 from diffsound.evaluation.clips import ClipSet
 from diffsound.evaluation.evaluate import Evaluation
+from diffsound.evaluation.judge import load_judge
 from diffsound.evaluation.order import score
 from diffsound.evaluation.results import rightness
 from diffsound.evaluation.sampling import seed_of
@@ -193,9 +194,21 @@ def test_recordings_of_a_manifest_are_a_reference_without_a_recipe(by_recipe, tm
 def test_a_sweep_of_recordings_is_refused_before_any_clip_is_made(by_recipe):
     recipe = changed_recipe(ROOT / "recipes/esc50.yaml", ["--audio.init_args.manifest",
                                                           str(by_recipe[0].parent / "manifest.jsonl")])
-    options = Namespace(clips=None, reference=None, num_clips=4, seed=0, sweep=["num_steps=1"], out=Path("out"))
-    with pytest.raises(ValueError, match="--sweep is scored by what the judge hears, which needs scenes"):
+    options = Namespace(clips=None, reference=None, num_clips=4, seed=0, sweep=["num_steps=1"], best_of=1,
+                        out=Path("out"))
+    with pytest.raises(ValueError, match="--sweep goes by what a judge hears, which needs scenes"):
         Evaluation(options, recipe).clips()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--recipe", str(ROOT / "recipes/scenes.yaml")], "which must not score them too: give --judge"),
+    (["--clips", "made", "--reference", "real", "--judge", "other"], "--best-of makes clips: leave --clips out"),
+])
+def test_takes_are_not_chosen_by_the_judge_who_scores_them(arguments, message, monkeypatch, capsys):
+    package = load_judge()
+    monkeypatch.setattr("diffsound.evaluation.evaluate.load_judge", lambda path=None: package)
+    assert main(["evaluate", *arguments, "--best-of", "2"]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_clip_too_short_for_its_text_is_named():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from tiny_system import tiny_system
 
 from diffsound.evaluation import EventTagger
-from diffsound.evaluation.sampling import make_clips, read_sweep, sweep
+from diffsound.evaluation.sampling import make_clips, read_sweep, seed_of, sweep
 from diffsound.evaluation.subjects import Subjects
 from diffsound.mel import MelSettings
 from diffsound.scenes import SceneDataModule
+from diffsound.takes import ByEvents
 
 MEL = MelSettings(sample_rate=16000)
 
@@ -63,3 +66,23 @@ def test_clips_keep_their_rate_and_are_made_once(model, subjects, tmp_path, caps
     assert "making 1 of 6 clips" in capsys.readouterr().out
     make_clips(model, subjects.real, tmp_path, seed=1)
     assert "making 6 of 6 clips" in capsys.readouterr().out
+
+
+def test_of_several_takes_the_best_is_kept_the_same_for_every_batch(model, subjects, tmp_path, monkeypatch, capsys):
+    """By a judge who likes high seeds. The first take is the only one there is without --best-of."""
+    monkeypatch.setattr(ByEvents, "__call__", lambda self, text, takes: [clip.sidecar["seed"] for clip in takes])
+    make_clips(model, subjects.real, tmp_path, seed=0, best_of=3)
+    assert "making 6 of 6 clips" in capsys.readouterr().out
+    sidecars = [json.loads((tmp_path / f"{name}.json").read_text()) for name in subjects.real.ids]
+    seeds = {name: [seed_of(name, 0, take) for take in range(3)] for name in subjects.real.ids}
+    assert len({seed for three in seeds.values() for seed in three}) == 18
+    assert [sidecar["seed"] for sidecar in sidecars] == [max(three) for three in seeds.values()]
+    assert [sidecar["text"] for sidecar in sidecars] == list(subjects.real.texts)
+    assert {sidecar["chosen"]["of"] for sidecar in sidecars} == {3}
+    (alone,) = model([sidecars[4]["text"]], [sidecars[4]["seed"]])
+    assert alone.sidecar["sha256"] == sidecars[4]["sha256"]
+    make_clips(model, subjects.real, tmp_path, seed=0, best_of=3)
+    assert "making" not in capsys.readouterr().out
+    make_clips(model, subjects.real, tmp_path, seed=0)
+    assert "making 6 of 6 clips" in capsys.readouterr().out
+    assert json.loads((tmp_path / "0000.json").read_text())["seed"] == seeds["0000"][0]
