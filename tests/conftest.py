@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from published import ROOT
 
+# Shells that put a command in the background have it ignore Ctrl-C, and so would all that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("RAY_worker_niceness", "0")  # else tests that run beside those of Ray starve its workers
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
