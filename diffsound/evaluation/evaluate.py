@@ -232,10 +232,9 @@ class Evaluation:
         card = protocol(made, real, used, seed=0, repeats=REPEATS, split=subjects.split,
                         combinations=subjects.combinations or (), notes=notes, frechet_repeats=FRECHET_REPEATS,
                         inception_splits=10, copies_of_training_clips=copies.detail if isinstance(copies, Check)
-                        else f"not looked for: {copies}")
+                        else f"not looked for: {copies}", **({"best_of": options.best_of} if self.model else {}))
         self.results.content["protocol"] = card | (
-            {"sampler": self.model.sampler.spec, "best_of": options.best_of, "parts": self.model.fingerprints}
-            if self.model is not None else {})
+            {"sampler": self.model.sampler.spec, "parts": self.model.fingerprints} if self.model is not None else {})
         write_markdown(card, self.out / "protocol.md")
 
     def extractors(self, judge: EventTagger) -> dict[str, Callable[[], Extractor]]:
