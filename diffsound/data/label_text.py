@@ -43,7 +43,7 @@ class LabelText:
     """Text from the labels of a clip: "[MASK] [MASK] dog [MASK] rain".
 
     A text encoder then meets the words where a caption would have them, among others (Diffsound, arXiv:2207.09983,
-    Sec. III-C). A text is a function of labels and `rng` alone. Labels come in random order, each once, in lower case.
+    MBTG). A text is a function of labels and `rng` alone. Labels come in random order, each once, in lower case.
     One with commas, such as "Male speech, man speaking", has several names for one sound, and one of them is drawn,
     as a caption is; where the parts are no such names ("Inside, small room", "Bee, wasp, etc.") a phrase stands for
     the whole. Brackets go, and what is in them stays: "whimper dog" is not "whimper".

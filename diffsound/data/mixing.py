@@ -61,9 +61,8 @@ class Mixed:
 
 
 class Mixing:
-    """Draws further clips to a clip and mixes them, as AudioGen (arXiv:2209.15352, Sec. 3.3) and TANGO
-    (arXiv:2304.13731, Sec. 2.3) do, with captions that tell how the sounds lie in time, as in Make-An-Audio
-    (arXiv:2301.12661, Sec. 4.2).
+    """Draws further clips to a clip and mixes them, as AudioGen (arXiv:2209.15352) and TANGO (arXiv:2304.13731) do,
+    with captions that tell how the sounds lie in time, as in Make-An-Audio (arXiv:2301.12661).
 
     Args:
         per_clip: draws of each clip.
