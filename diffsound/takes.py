@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
     from diffsound.clip import Clip
     from diffsound.scenes import Structure
+
+THRESHOLDS = (0.2, 0.5, 0.8)  # a take is right if nothing else is heard by an easy ear, and all of it by a hard one
 
 
 def best(takes: list[Clip], judge: ByEvents | ByCLAP) -> Clip:
@@ -33,7 +36,7 @@ class ByEvents:
         self._asked(text)
 
     def __call__(self, text: str, takes: list[Clip]) -> list[float]:
-        """From 0 to 1."""
+        """From 0 to 1. Of takes that are right, the one of which the judge is surest: another judge would agree."""
         from diffsound.evaluation.clips import ClipSet
         from diffsound.evaluation.order import fulfilment, score
         from diffsound.evaluation.scoring import listen
@@ -41,7 +44,8 @@ class ByEvents:
         asked = self._asked(text)
         clips = ClipSet("takes", [clip.waveform for clip in takes], takes[0].sample_rate, [text] * len(takes),
                         [str(number) for number in range(len(takes))])
-        return [fulfilment(score(events, asked)) for events in listen(self.judge, clips)]
+        heard = zip(*(listen(self.judge, clips, threshold) for threshold in THRESHOLDS), strict=True)
+        return [mean(fulfilment(score(events, asked)) for events in one) for one in heard]
 
     def _asked(self, text: str) -> Structure:
         from diffsound.scenes import read

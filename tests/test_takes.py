@@ -11,7 +11,7 @@ import torch
 
 from diffsound.clip import Clip
 from diffsound.mel import MelSettings
-from diffsound.scenes import Request, Structure, render
+from diffsound.scenes import Event, Request, Structure, render
 from diffsound.takes import ByCLAP, ByEvents
 
 
@@ -24,6 +24,21 @@ def test_the_judge_prefers_what_the_sentence_asks_for():
     right, half, wrong = take(("dog", 3)), take(("dog", 1)), take(("bell", 1))
     scores = ByEvents()("a dog barks three times", [wrong, right, half])
     assert scores[1] > scores[2] > scores[0]
+
+
+def test_of_right_takes_the_surest_is_best():
+    class Judge:
+        mel, device = MelSettings(), torch.device("cpu")
+
+        def listen(self, waveform, threshold):  # a dog in all of them, no likelier than they are loud
+            return [[Event("dog", 0.0, 0.5)] if peak > threshold else [] for peak in waveform.amax(1).tolist()]
+
+    by_events = ByEvents()
+    by_events.judge = Judge()
+    takes = [Clip(torch.full((22050,), peak), torch.zeros(80, 1), MelSettings(), torch.zeros(1), {})
+             for peak in (0.6, 0.9, 0.3)]
+    middling, sure, doubtful = by_events("a dog barks", takes)
+    assert sure == 1 > middling > doubtful > 0
 
 
 def test_by_clap_a_take_scores_its_cosine(tmp_path):

@@ -31,9 +31,9 @@ def subjects():
 class Judge(EventTagger):
     """Tells how much it was given to hear."""
 
-    def listen(self, waveform):
+    def listen(self, waveform, threshold=0.5):
         self.given = [*getattr(self, "given", []), tuple(waveform.shape)]
-        return super().listen(waveform)
+        return super().listen(waveform, threshold)
 
 
 def test_a_sweep_is_heard_at_the_judges_rate(model, subjects):
