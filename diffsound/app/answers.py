@@ -41,6 +41,13 @@ class Replay(Answer):
     differences: list[str]
 
 
+class Chosen(Answer):
+    """Among how many takes a clip was, and how much of its sentence the judge hears in it, 0 to 1."""
+
+    of: int
+    score: float
+
+
 class Told(Answer):
     id: str
     text: str
@@ -64,6 +71,7 @@ class Done(Told):
     negative: str | None
     sampler: Sampler
     duration: float
+    chosen: Chosen = Field(None, description="where there were several takes")
     replay: Replay = Field(None, description="of a replay alone")
 
 
@@ -89,13 +97,14 @@ class Defaults(Answer):
 
 
 class Most(Answer):
-    """Of what requests may ask for: characters, steps, seconds, jobs, bytes."""
+    """Of what requests may ask for: characters, steps, seconds, takes, jobs, bytes."""
 
     prompt: int
     steps: int | None
     guidance: float
     duration: float
     seed: int
+    best_of: int
     waiting: int
     kept: int
     body: int

@@ -29,7 +29,7 @@ from diffsound.app.answers import (
 from diffsound.app.api_page import api_page
 from diffsound.app.guard import Guard
 from diffsound.app.jobs import CANCELLED, DONE, FAILED, Job, Jobs, QueueFull
-from diffsound.app.system import MOST_GUIDANCE, NotThere, System
+from diffsound.app.system import MOST_GUIDANCE, MOST_TAKES, NotThere, System
 from diffsound.sidecar import parsed_sidecar
 
 FILES = {
@@ -231,4 +231,7 @@ def _ask(system: System) -> type[BaseModel]:
                         negative=(str | None, Field(None, max_length=limits.prompt, description=
                                   "what should not be heard; needs guidance")),
                         duration=(float | None, Field(None, gt=0, le=system.longest, **finite, description=
-                                  "seconds, rounded up to whole token columns")))
+                                  "seconds, rounded up to whole token columns")),
+                        best_of=(whole(ge=1, le=MOST_TAKES), Field(1, description=
+                                 "takes, of which the one is kept in which the package's judge hears most of the "
+                                 "sentence, which must be one of scenes")))

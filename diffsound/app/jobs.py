@@ -107,6 +107,8 @@ class Jobs:
                 sidecar = job.clip.sidecar
                 told |= {"seconds": job.seconds, "seed": sidecar["seed"], "negative": sidecar["negative"],
                          "sampler": sidecar["sampler"], "duration": len(job.clip.waveform) / job.clip.sample_rate}
+                if "chosen" in sidecar:
+                    told["chosen"] = sidecar["chosen"]
                 if job.replay is not None:
                     told["replay"] = job.replay
             return told

@@ -1,7 +1,7 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const POLL = 300, PATIENCE = 20;  // milliseconds between looks at a job; looks that may fail one after the other
-const OPTIONS = ["seed", "steps", "guidance", "duration"];
+const OPTIONS = ["seed", "steps", "guidance", "duration", "best_of"];
 let model = null, current = null;  // the id of the job that is waited for
 
 class Refused extends Error {}
@@ -31,6 +31,7 @@ function settingsOf(job) {
   const parts = [Number.isSafeInteger(job.seed) ? `seed ${job.seed}` : "a seed that its .json tells"];
   if (own.num_steps) parts.push(`${own.num_steps} steps`);
   parts.push(`guidance ${own.guidance_scale}`, `${job.duration.toFixed(2)} s`);
+  if (job.chosen) parts.push(`the best of ${job.chosen.of} takes`);
   if (job.negative) parts.push(`without “${job.negative}”`);
   return `${parts.join(", ")}. Made in ${job.seconds.toFixed(1)} s.`;
 }
@@ -91,7 +92,7 @@ function reuse(job) {
   $("text").value = job.text;
   $("negative").value = job.negative || "";
   const values = {seed: Number.isSafeInteger(job.seed) ? job.seed : 0, steps: own.num_steps,
-                  guidance: own.guidance_scale, duration: Math.floor(job.duration * 1000) / 1000};
+                  guidance: own.guidance_scale, duration: Math.floor(job.duration * 1000) / 1000, best_of: 1};
   for (const option of OPTIONS) $(option).value = values[option] ?? "";
   $("text").focus();
 }
@@ -215,6 +216,7 @@ async function start() {
   $("card").textContent = model.card;
   $("text").maxLength = $("negative").maxLength = model.limits.prompt;
   $("seed").max = model.limits.seed;
+  $("best_of").max = model.limits.best_of;
   $("steps-field").hidden = model.limits.steps === null;
   for (const option of ["steps", "guidance", "duration"]) {
     $(option).max = model.limits[option];

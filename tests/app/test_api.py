@@ -7,13 +7,14 @@ import io
 import pytest
 import soundfile
 import torch
-from serving import CARD, FILES, ask, ended, served
+from serving import CARD, FILES, ask, ended, replay, served
 from tiny_system import tiny_system
 
 from diffsound.app.system import Limits, System
 from diffsound.autoregressive import GPT, Autoregressive, AutoregressiveSampler
 from diffsound.mel import MelSettings
 from diffsound.sidecar import read_sidecar
+from diffsound.takes import ByEvents, best
 from diffsound.text_encoder import SmallTextEncoder
 from diffsound.text_to_sound import TextToSound
 
@@ -36,6 +37,21 @@ def test_a_job_makes_what_the_model_makes(client, model, options):
     assert rate == clip.sample_rate
     torch.testing.assert_close(torch.from_numpy(samples), clip.waveform, atol=1e-4, rtol=0)
     assert (told["state"], told["seed"], told["sampler"]) == ("done", options.get("seed", 0), clip.sidecar["sampler"])
+
+
+def test_of_several_takes_the_best_is_kept(client, model):
+    text = "a dog barks"
+    takes = model(text, 5, steps=2, num=3)
+    expected = best(takes, ByEvents())
+    job = ask(client, text, seed=5, steps=2, best_of=3)
+    told = ended(client, job)
+    sidecar = client.get(f"/api/jobs/{job}/sidecar.json").json()
+    assert told["chosen"] == sidecar["chosen"] == expected.sidecar["chosen"]
+    assert (told["seed"], sidecar["tokens"]) == (expected.sidecar["seed"], expected.tokens.tolist())
+    again = ended(client, replay(client, sidecar).json()["id"])
+    assert again["replay"]["same"]
+    alone = ended(client, ask(client, text, seed=5, steps=2))
+    assert "chosen" not in alone
 
 
 def test_a_whole_number_may_have_a_point(client):

@@ -114,6 +114,20 @@ def test_type_make_hear_look_and_make_again(browser, address, slow, tmp_path):  
         page.wait_for_function("() => document.querySelectorAll('#history li').length === 5")
 
 
+def test_of_several_takes_the_best_is_kept(browser, address, slow):  # noqa: F811
+    with visited(browser, address, refused=(422,)) as page:
+        make(page, "a dog barks", Steps=2, Takes=3)
+        settings = clip(page, "a dog barks").locator(".settings").inner_text()
+        assert "the best of 3 takes" in settings
+        page.get_by_role("button", name="Use these settings").click()
+        assert page.locator("#best_of").input_value() == "1"  # the seed is that of the take itself
+        page.get_by_role("button", name="Make it").click()
+        page.wait_for_function("() => document.querySelectorAll('#history li').length === 2")
+        assert page.locator("#history .settings").first.inner_text().split(",")[0] == settings.split(",")[0]
+        make(page, "nothing of a scene", Takes=2)
+        page.get_by_role("alert").get_by_text("no sentence of a scene").wait_for()
+
+
 def test_progress_and_cancel(browser, address, slow):  # noqa: F811
     slow.seconds = 0.4
     with visited(browser, address) as page:
@@ -156,7 +170,7 @@ def test_by_keyboard_alone(browser, address):  # noqa: F811
                 break
         page.keyboard.type("a bell rings")
         order = []
-        for _ in range(7):
+        for _ in range(8):
             page.keyboard.press("Tab")
             order.append(page.evaluate(focused))
             if order[-1] == "dice":
@@ -165,7 +179,7 @@ def test_by_keyboard_alone(browser, address):  # noqa: F811
                 assert page.locator("#seed").input_value() != before
             if order[-1] == "make":
                 page.keyboard.press("Enter")
-        assert order == ["seed", "dice", "duration", "steps", "guidance", "negative", "make"]
+        assert order == ["seed", "dice", "duration", "steps", "guidance", "best_of", "negative", "make"]
         page.get_by_text("Done: a bell rings").wait_for()
         page.wait_for_function("() => document.activeElement.id === 'make'")
         found = clip(page, "a bell rings")
@@ -186,7 +200,7 @@ def test_a_phone_and_the_dark(browser, address, scheme):  # noqa: F811
         found.locator("details img").nth(1).wait_for()
         page.get_by_text("About this model").click()
         assert page.evaluate("document.documentElement.scrollWidth") == 360
-        for name in ("text", "seed", "duration", "steps", "guidance", "negative"):
+        for name in ("text", "seed", "duration", "steps", "guidance", "best_of", "negative"):
             assert page.locator(f"#{name}").evaluate("input => input.labels.length") == 1
         shades = page.evaluate("(style => [style.color, style.backgroundColor])(getComputedStyle(document.body))")
         ink, paper = (sum(map(int, re.findall(r"\d+", shade))) for shade in shades)
