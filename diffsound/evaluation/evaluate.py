@@ -134,7 +134,7 @@ class Evaluation:
         if fingerprint(judge) == fingerprint(load_judge()):
             raise ValueError("--best-of chooses takes by the package's judge, which must not score them too: give "
                              "--judge, the checkpoint of another one, such as of make train-tagger "
-                             "RECIPE=recipes/judge.yaml ARGS='--seed_everything 1'")
+                             "RECIPE=recipes/judge.yaml ARGS='--seed_everything 1 --audio.init_args.seed 1'")
 
     def sentences(self) -> tuple[Path, SceneDataModule] | None:
         """The file of --sentences, and the scenes that the system knows."""
