@@ -157,7 +157,7 @@ def test_the_best_take_is_kept(run, monkeypatch):
     assert (status, len(lines)) == (0, 2)
     assert [seed for group in liked for seed in group] == [clip_seed(0, i) for i in range(8)]
     assert [sidecar["seed"] for sidecar in sidecars(run.out)] == [group[2] for group in liked]
-    assert [sidecar["chosen"] for sidecar in sidecars(run.out)] == [{"of": 4, "score": 0.9}] * 2
+    assert [sidecar["chosen"] for sidecar in sidecars(run.out)] == [{"of": 4, "score": 0.9, "by": ByEvents().name}] * 2
 
 
 def test_list_names_the_bundles(run, bundles, monkeypatch, tmp_path):

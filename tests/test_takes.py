@@ -30,8 +30,12 @@ def test_of_right_takes_the_surest_is_best():
     class Judge:
         mel, device = MelSettings(), torch.device("cpu")
 
-        def listen(self, waveform, threshold):  # a dog in all of them, no likelier than they are loud
-            return [[Event("dog", 0.0, 0.5)] if peak > threshold else [] for peak in waveform.amax(1).tolist()]
+        def log_mel(self, waveform):
+            return waveform
+
+        def listen_at(self, thresholds, waveform):  # a dog in all of them, no likelier than they are loud
+            return [[[Event("dog", 0.0, 0.5)] if peak > threshold else [] for threshold in thresholds]
+                    for peak in waveform.amax(1).tolist()]
 
     by_events = ByEvents()
     by_events.judge = Judge()

@@ -42,10 +42,11 @@ class Replay(Answer):
 
 
 class Chosen(Answer):
-    """Among how many takes a clip was, and how much of its sentence the judge hears in it, 0 to 1."""
+    """Among how many takes a clip was, how much of its sentence is heard in it, 0 to 1, and by whom."""
 
     of: int
     score: float
+    by: str
 
 
 class Told(Answer):
@@ -67,7 +68,7 @@ class Running(Told):
 class Done(Told):
     state: Literal["done"]
     seconds: float
-    seed: int
+    seed: int = Field(description="of the clip: of several takes that of the one that was kept")
     negative: str | None
     sampler: Sampler
     duration: float

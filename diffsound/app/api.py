@@ -233,5 +233,5 @@ def _ask(system: System) -> type[BaseModel]:
                         duration=(float | None, Field(None, gt=0, le=system.longest, **finite, description=
                                   "seconds, rounded up to whole token columns")),
                         best_of=(whole(ge=1, le=MOST_TAKES), Field(1, description=
-                                 "takes, of which the one is kept in which the package's judge hears most of the "
-                                 "sentence, which must be one of scenes")))
+                                 "takes; of several the one is kept in which the package's judge hears most of the "
+                                 "sentence, which must then be one of scenes")))

@@ -31,7 +31,7 @@ function settingsOf(job) {
   const parts = [Number.isSafeInteger(job.seed) ? `seed ${job.seed}` : "a seed that its .json tells"];
   if (own.num_steps) parts.push(`${own.num_steps} steps`);
   parts.push(`guidance ${own.guidance_scale}`, `${job.duration.toFixed(2)} s`);
-  if (job.chosen) parts.push(`the best of ${job.chosen.of} takes`);
+  if (job.chosen) parts.push(`the best of ${job.chosen.of} takes (the seed is its own)`);
   if (job.negative) parts.push(`without “${job.negative}”`);
   return `${parts.join(", ")}. Made in ${job.seconds.toFixed(1)} s.`;
 }

@@ -35,10 +35,10 @@ def make_clips(model: TextToSound, of: ClipSet, folder: Path, seed: int, best_of
     folder.mkdir(parents=True, exist_ok=True)
     asked = [(name, text, [seed_of(name, seed, take) for take in range(best_of)])
              for name, text in zip(of.ids, of.texts, strict=True)]
-    missing = [one for one in asked if not _is_made(model, folder, *one)]
+    judge, size = ByEvents() if best_of > 1 else None, max(1, BATCH // best_of)
+    missing = [one for one in asked if not _is_made(model, judge, folder, *one)]
     if missing:
         print(f"making {len(missing)} of {len(asked)} clips", flush=True)
-    judge, size = ByEvents() if best_of > 1 else None, max(1, BATCH // best_of)
     for first in track(range(0, len(missing), size), "making clips", disable=not missing):
         part = missing[first:first + size]
         texts, seeds = zip(*((text, seed) for _, text, seeds in part for seed in seeds), strict=True)
@@ -101,11 +101,12 @@ def changed_sampler(model: TextToSound, key: str, value: Any) -> TokenSampler:
     return sampler
 
 
-def _is_made(model: TextToSound, folder: Path, name: str, text: str, seeds: list[int]) -> bool:
+def _is_made(model: TextToSound, judge: ByEvents | None, folder: Path, name: str, text: str, seeds: list[int]) -> bool:
     sidecar = folder / f"{name}.json"
     if not (sidecar.is_file() and sidecar.with_suffix(".wav").is_file()):
         return False
     known = json.loads(sidecar.read_text())
-    of, columns = known.get("chosen", {"of": 1})["of"], known["grid"]["columns"]
-    return known["seed"] in seeds and (known["text"], of, known["sampler"], known["parts"], columns) == (
-        text, len(seeds), model.sampler.spec, model.fingerprints, model.columns)
+    chosen = known.get("chosen", {})
+    return known["seed"] in seeds and (
+        known["text"], chosen.get("of", 1), chosen.get("by"), known["sampler"], known["parts"], known["grid"]["columns"]
+    ) == (text, len(seeds), judge and judge.name, model.sampler.spec, model.fingerprints, model.columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -122,9 +121,15 @@ def score_captions(results: Results, rows: Mapping[str, ClipSet], subjects: Subj
     return said["made"]
 
 
-def listen(judge: EventTagger, clips: ClipSet, threshold: float = 0.5) -> list[list[Event]]:
-    """What is heard in each clip, likelier than `threshold`."""
-    return _of_each(partial(judge.listen, threshold=threshold), clips.at(judge.mel.sample_rate), judge.device)
+def listen(judge: EventTagger, clips: ClipSet) -> list[list[Event]]:
+    """What is heard in each clip."""
+    return _of_each(judge.listen, clips.at(judge.mel.sample_rate), judge.device)
+
+
+def listen_at(thresholds: Sequence[float], judge: EventTagger, clips: ClipSet) -> list[list[list[Event]]]:
+    """What is heard in each clip, likelier than each of `thresholds`."""
+    return _of_each(lambda waveform: judge.listen_at(thresholds, judge.log_mel(waveform)),
+                    clips.at(judge.mel.sample_rate), judge.device)
 
 
 def say(captioner: Captioner, clips: ClipSet) -> list[str]:

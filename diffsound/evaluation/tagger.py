@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -125,15 +126,20 @@ class EventTagger(Checkpointed, LightningModule):
         return optimization(self, self.learning_rate, self.betas, warmup_steps=self.warmup_steps, decay=self.decay)
 
     @torch.no_grad()
-    def listen(self, waveform: Tensor, threshold: float = 0.5) -> list[list[Event]]:
-        """The timeline heard in each clip of `waveform` (B, N), by onset: what is likelier than `threshold`."""
-        return self.listen_to_mel(self.log_mel(waveform), threshold)
+    def listen(self, waveform: Tensor) -> list[list[Event]]:
+        """The timeline heard in each clip of `waveform` (B, N), by onset."""
+        return self.listen_to_mel(self.log_mel(waveform))
+
+    def listen_to_mel(self, mel: Tensor) -> list[list[Event]]:
+        """The same from log-mels (B, n_mels, frames)."""
+        return [events for (events,) in self.listen_at((0.5,), mel)]
 
     @torch.no_grad()
-    def listen_to_mel(self, mel: Tensor, threshold: float = 0.5) -> list[list[Event]]:
-        """The same from log-mels (B, n_mels, frames)."""
+    def listen_at(self, thresholds: Sequence[float], mel: Tensor) -> list[list[list[Event]]]:
+        """For each log-mel the timelines of what is likelier than each of `thresholds`."""
         heard = (logits.sigmoid().cpu() for logits in self(mel))
-        return [timeline(*one, self.classes, self.frame_seconds, threshold) for one in zip(*heard, strict=True)]
+        return [[timeline(*one, self.classes, self.frame_seconds, threshold) for threshold in thresholds]
+                for one in zip(*heard, strict=True)]
 
     @property
     def frame_seconds(self) -> float:

@@ -84,7 +84,8 @@ def test_every_state_is_as_described(held, model):
         description = described(client)
         jobs = {"running": ask(client)}
         running(client, jobs["running"])
-        jobs |= {"queued": ask(client), "failed": ask(client, "fail"), "cancelled": ask(client)}
+        jobs["queued"] = ask(client, "a dog barks", best_of=2)
+        jobs |= {"failed": ask(client, "fail"), "cancelled": ask(client)}
         answered(description, "DELETE", "/api/jobs/{id}", path_parameters={"id": jobs["cancelled"]})
 
         def look(state, job):
@@ -98,6 +99,7 @@ def test_every_state_is_as_described(held, model):
         client.model.let_go()
         ended(client, jobs["failed"])
         look("failed", jobs["failed"])
+        assert ended(client, jobs["queued"])["chosen"]["of"] == 2
         sidecar = client.get(f"/api/jobs/{jobs['queued']}/sidecar.json").json()
         again = replay(client, sidecar).json()["id"]
         assert "replay" in ended(client, again)

@@ -31,9 +31,9 @@ def subjects():
 class Judge(EventTagger):
     """Tells how much it was given to hear."""
 
-    def listen(self, waveform, threshold=0.5):
+    def listen(self, waveform):
         self.given = [*getattr(self, "given", []), tuple(waveform.shape)]
-        return super().listen(waveform, threshold)
+        return super().listen(waveform)
 
 
 def test_a_sweep_is_heard_at_the_judges_rate(model, subjects):
@@ -83,6 +83,9 @@ def test_of_several_takes_the_best_is_kept_the_same_for_every_batch(model, subje
     assert alone.sidecar["sha256"] == sidecars[4]["sha256"]
     make_clips(model, subjects.real, tmp_path, seed=0, best_of=3)
     assert "making" not in capsys.readouterr().out
+    (tmp_path / "0001.json").write_text(json.dumps(sidecars[1] | {"chosen": sidecars[1]["chosen"] | {"by": "another"}}))
+    make_clips(model, subjects.real, tmp_path, seed=0, best_of=3)
+    assert "making 1 of 6 clips" in capsys.readouterr().out
     make_clips(model, subjects.real, tmp_path, seed=0)
     assert "making 6 of 6 clips" in capsys.readouterr().out
     assert json.loads((tmp_path / "0000.json").read_text())["seed"] == seeds["0000"][0]
