@@ -300,7 +300,7 @@ class TextToSound(LightningModule):
         if not isinstance(duration, int | float) or not 0 < duration < longest + 1e-6:
             raise ValueError(f"duration is {duration!r}, expected seconds, more than 0 and at most {longest:.2f}: this "
                              "system makes no longer clips")
-        return math.ceil(duration / self.column_seconds - 1e-6)
+        return max(1, math.ceil(duration / self.column_seconds - 1e-6))
 
 
 def checked_seeds(seed: int | Sequence[int], count: int) -> list[int]:

@@ -164,6 +164,10 @@ def test_a_duration_is_rounded_up_to_columns(model, columns):
         assert model("rain", duration=duration).sidecar["grid"]["columns"] == columns
 
 
+def test_the_shortest_duration_is_a_column(model):
+    assert model("rain", duration=1e-300).sidecar["grid"]["columns"] == 1
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"steps": 7}, "steps is 7: sampler num_steps is 7"), ({"steps": 0}, "steps is 0: .*at least 1"),
     ({"steps": "3"}, "steps is '3', expected a whole number"), ({"steps": 2.5}, "steps is 2.5, expected a whole"),
