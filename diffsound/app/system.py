@@ -195,6 +195,7 @@ class System:
 
     def _timeline(self, job: Job) -> bytes:
         from diffsound.evaluation.timeline_picture import save_timelines
+
         if (structure := read(job.text, "wide")) is None:
             raise NotThere(f"there is no timeline: the judge {NO_SCENE}")
         judge = self.by_events.judge
