@@ -7,11 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 from diffsound.pretrained import WEIGHTS, described, shipped
-from diffsound.takes import ByCLAP, ByEvents, best
+from diffsound.takes import ByCLAP, by_events
 
 FORMATS, PRECISIONS, RANKS = ("wav", "flac", "ogg", "mp3"), ("float32", "bfloat16", "int8"), ("events", "clap")
 MODEL = "tiny"  # what people get who name none
@@ -94,20 +93,19 @@ def generate(options: argparse.Namespace) -> None:
     model = TextToSound.from_pretrained(options.model, options.revision, device, options.precision)
     judge, given = None, [text for text in options.texts if text != "-"]
     if options.best_of > 1:
-        judge = ByCLAP(options.clap, model.device) if options.rank == "clap" else ByEvents()
+        judge = ByCLAP(options.clap, model.device) if options.rank == "clap" else by_events()
     model.check_texts(given)
     for text in given if judge else ():
         judge.check(text)
     if options.loudness is not None:
         check_lufs(options.loudness)
-    endless, takes = "-" in options.texts, options.num * options.best_of
-    batch_size, number = options.batch_size or (1 if endless else 8), first_free(options.out)
-    with progress(None if endless else -(-len(given) * takes // batch_size)) as on_step:
-        clips = model.stream(_texts(options.texts), options.seed, options.negative, batch_size=batch_size, num=takes,
-                             steps=options.steps, guidance=options.guidance, duration=options.duration,
-                             on_step=on_step)
-        while group := list(islice(clips, options.best_of)):
-            clip = best(group, judge) if judge else group[0]
+    endless, number = "-" in options.texts, first_free(options.out)
+    batch_size = options.batch_size or (1 if endless else 8)
+    at_once = max(1, batch_size // options.best_of)
+    with progress(None if endless else -(-len(given) * options.num // at_once)) as on_step:
+        for clip in model.stream(_texts(options.texts), options.seed, options.negative, batch_size=batch_size,
+                                 num=options.num, best_of=options.best_of, judge=judge, steps=options.steps,
+                                 guidance=options.guidance, duration=options.duration, on_step=on_step):
             path = options.out / f"{clip_name(number, clip.sidecar['text'])}.{options.format}"
             clip.save(path, options.loudness)
             print(path, flush=True)

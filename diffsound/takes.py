@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-    from diffsound.clip import Clip
     from diffsound.scenes import Structure
+    from diffsound.text_to_sound import TextToSound
 
 THRESHOLDS = (0.2, 0.5, 0.8)  # a take is right if nothing else is heard by an easy ear, and all of it by a hard one
 
 
-def best(takes: list[Clip], judge: ByEvents | ByCLAP) -> Clip:
-    """The take with the highest score, the first of several; its sidecar tells among how many, and by whom."""
-    scores = judge(takes[0].sidecar["text"], takes)
-    chosen = max(range(len(takes)), key=scores.__getitem__)
-    takes[chosen].sidecar["chosen"] = {"of": len(takes), "score": round(scores[chosen], 4), "by": judge.name}
-    return takes[chosen]
+@dataclass
+class Take:
+    """What `model` has drawn: `tokens` (rows * columns,). Mel and waveform are made if a judge asks for them."""
+
+    model: TextToSound
+    tokens: torch.Tensor
+
+    @cached_property
+    def mel(self) -> torch.Tensor:
+        """(n_mels, frames), in [0, 1]."""
+        return self.model.mel_of(self.tokens)[0]
+
+    @cached_property
+    def waveform(self) -> torch.Tensor:
+        """(N,), on the CPU."""
+        return self.model.sound_of(self.mel[None])
+
+
+class Judge(Protocol):
+    """Who chooses among takes; `name` is what sidecars call it."""
+
+    name: str
+
+    def check(self, text: str) -> None:
+        """Raise ValueError if it cannot choose among takes of `text`."""
+
+    def __call__(self, text: str, takes: Sequence[Take]) -> list[float]:
+        """How good each is."""
+
+
+def choose(text: str, takes: Sequence[Take], judge: Judge) -> tuple[int, dict[str, Any]]:
+    """The place of the best, the first of several, and what its sidecar says of that."""
+    scores = judge(text, takes)
+    best = max(range(len(takes)), key=scores.__getitem__)
+    return best, {"chosen": {"of": len(takes), "score": round(scores[best], 4), "by": judge.name}}
 
 
 class ByEvents:
@@ -37,25 +69,41 @@ class ByEvents:
         """Raise ValueError if it cannot be told what `text` asks for."""
         self._asked(text)
 
-    def __call__(self, text: str, takes: list[Clip]) -> list[float]:
+    def __call__(self, text: str, takes: Sequence[Take]) -> list[float]:
         """From 0 to 1. Of takes that are right, the one of which the judge is surest: others are likelier to agree."""
-        from diffsound.evaluation.clips import ClipSet
         from diffsound.evaluation.order import fulfilment, score
-        from diffsound.evaluation.scoring import listen_at
 
         asked = self._asked(text)
-        clips = ClipSet("takes", [clip.waveform for clip in takes], takes[0].sample_rate, [text] * len(takes),
-                        [str(number) for number in range(len(takes))])
         return [mean(fulfilment(score(events, asked)) for events in heard)
-                for heard in listen_at(THRESHOLDS, self.judge, clips)]
+                for heard in self.judge.listen_at(THRESHOLDS, self._mels(takes))]
+
+    def _mels(self, takes: Sequence[Take]) -> torch.Tensor:
+        """(B, n_mels, frames), as the judge listens; of the sounds where mels of the system are of another kind."""
+        import torch
+
+        from diffsound.data.audio import resample
+
+        settings = takes[0].model.codec.mel
+        if settings == self.judge.mel:
+            return torch.stack([take.mel for take in takes]).to(self.judge.device)
+        waveforms = [torch.from_numpy(resample(take.waveform.numpy(), settings.sample_rate, self.judge.mel.sample_rate))
+                     for take in takes]
+        with torch.no_grad():
+            return self.judge.log_mel(torch.stack(waveforms).to(self.judge.device))
 
     def _asked(self, text: str) -> Structure:
         from diffsound.scenes import read
 
         if (asked := read(text, "wide")) is None:
-            raise ValueError(f"--best-of: the judge cannot tell what {text!r} asks for, which is no sentence of a "
-                             "scene: give --rank clap --clap FOLDER, or leave --best-of out")
+            raise ValueError(f"no best take can be told: the judge cannot tell what {text!r} asks for, which is no "
+                             "sentence of a scene: leave --best-of (best_of) out, or give --rank clap --clap FOLDER")
         return asked
+
+
+@cache
+def by_events() -> ByEvents:
+    """The one of the package, loaded once."""
+    return ByEvents()
 
 
 class ByCLAP:
@@ -71,7 +119,7 @@ class ByCLAP:
     def check(self, text: str) -> None:
         """All sentences will do."""
 
-    def __call__(self, text: str, takes: list[Clip]) -> list[float]:
+    def __call__(self, text: str, takes: Sequence[Take]) -> list[float]:
         """Cosines."""
-        heard = self.clap([clip.waveform for clip in takes], takes[0].sample_rate)
+        heard = self.clap([take.waveform for take in takes], takes[0].model.codec.mel.sample_rate)
         return (heard.features @ self.clap.text([text])[0]).tolist()

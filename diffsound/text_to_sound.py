@@ -21,6 +21,7 @@ from diffsound.data.prompts import clip_seed
 from diffsound.diffusion import Sampler
 from diffsound.pretrained import find
 from diffsound.sidecar import FORMAT, machine, samples_hash
+from diffsound.takes import Judge, Take, by_events, choose
 from diffsound.token_decoder import TokenDecoder
 from diffsound.vocoder import GriffinLim, MelGAN
 from diffsound.vqvae import VQVAE
@@ -126,7 +127,7 @@ class TextToSound(LightningModule):
     def forward(self, texts: str | Sequence[str], seed: int | Sequence[int] = 0,
                 negative: str | Sequence[str] | None = None, *, steps: int | None = None,
                 guidance: float | None = None, duration: float | None = None, num: int = 1,
-                sampler: Sampler | AutoregressiveSampler | None = None,
+                best_of: int = 1, judge: Judge | None = None, sampler: Sampler | AutoregressiveSampler | None = None,
                 on_step: Callable[[int, int], None] | None = None) -> Clip | list[Clip]:
         """Sounds of `texts`, all at once; `stream` is for many.
 
@@ -135,13 +136,16 @@ class TextToSound(LightningModule):
 
         Args:
             texts: a sentence, or B of them.
-            seed: of one clip its own. Of several a number from which each gets its own, as in `predict`, or a list with
-                one for every clip.
+            seed: of one clip its own. Of several, or several takes, a number from which each gets its own, as in
+                `predict`, or a list with one for every take.
             negative: what should not be heard, for all or for each text; for a sampler with guidance.
             steps: how often the network is asked, for samplers that take a number.
             guidance: how strongly the text steers; 1 adds nothing to what was trained.
             duration: seconds, rounded up to whole token columns.
-            num: takes of each text, which then follow one another.
+            num: clips of each text, which then follow one another.
+            best_of: takes drawn for each clip, of which the one is kept that `judge` likes best; the others get no
+                waveform unless it must hear one.
+            judge: of takes; by default the package's, who listens for the events of sentences of scenes.
             sampler: in place of the system's own; `steps` and `guidance` change it.
             on_step: called after every step with the number of steps done, and of how many.
         Returns:
@@ -150,47 +154,48 @@ class TextToSound(LightningModule):
             ValueError: if a text is empty or longer than the text encoder reads, or an option does not fit; the message
                 names it.
         """
-        if not isinstance(num, int) or num < 1:
-            raise ValueError(f"num is {num!r}, expected a number of takes, at least 1")
+        _check_number("num", num, "clips")
+        _check_number("best_of", best_of, "takes")
+        judge = (judge or by_events()) if best_of > 1 else None
         each = [texts] if isinstance(texts, str) else list(texts)
         negatives = [negative] * len(each) if negative is None or isinstance(negative, str) else list(negative)
         if len(negatives) != len(each):
             raise ValueError(f"there are {len(each)} texts and {len(negatives)} negatives, expected one for each")
         one = isinstance(texts, str) and num == 1
         each, negatives = ([item for item in items for _ in range(num)] for items in (each, negatives))
-        seeds = [seed] if one and not isinstance(seed, Sequence) else seed
-        clips = self._clips(each, checked_seeds(seeds, len(each)), None if negative is None else negatives,
-                            self._sampler_of(steps, guidance, sampler), self._columns_of(duration), on_step)
+        seeds = [seed] if one and best_of == 1 and not isinstance(seed, Sequence) else seed
+        clips = self._clips(each, checked_seeds(seeds, len(each) * best_of), None if negative is None else negatives,
+                            self._sampler_of(steps, guidance, sampler), self._columns_of(duration), on_step, best_of,
+                            judge)
         return clips[0] if one else clips
 
     def stream(self, texts: Iterable[str], seed: int = 0, negative: str | None = None, *, batch_size: int = 8,
-               num: int = 1, **options: Any) -> Iterator[Clip]:
-        """Clips of any number of texts, as they are made: of each `num` takes, which follow one another.
+               num: int = 1, best_of: int = 1, **options: Any) -> Iterator[Clip]:
+        """Clips of any number of texts, as they are made: of each `num`, which follow one another.
 
         They are those that a call with all of them would give.
 
         Args:
             texts: read as far as the next batch needs.
-            batch_size: clips made at once; changes speed and memory, not sound.
+            batch_size: takes drawn at once, but at least those of one clip; changes speed and memory, not sound.
             options: the other ones of a call.
         Raises:
             ValueError: as a call; of a text when its batch comes.
         """
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}, expected a number of clips, at least 1")
-        if not isinstance(num, int) or num < 1:
-            raise ValueError(f"num is {num!r}, expected a number of takes, at least 1")
+        _check_number("num", num, "clips")
         if isinstance(texts, str):
             raise ValueError(f"stream was given the text {texts!r}, expected many of them: call the model for one")
         checked_seeds([seed], 1)
-        self([], seed, negative, **options)  # a wrong option is told now, not when the first clip is asked for
+        self([], seed, negative, best_of=best_of, **options)  # a wrong option is told now, not with the first clip
 
         def made() -> Iterator[Clip]:
-            takes, index = (text for text in texts for _ in range(num)), 0
-            while batch := list(islice(takes, batch_size)):
-                seeds = [clip_seed(seed, index + i) for i in range(len(batch))]
-                yield from self(batch, seeds, negative, **options)
-                index += len(batch)
+            each, index = (text for text in texts for _ in range(num)), 0
+            while batch := list(islice(each, max(1, batch_size // best_of))):
+                seeds = [clip_seed(seed, index + i) for i in range(len(batch) * best_of)]
+                yield from self(batch, seeds, negative, best_of=best_of, **options)
+                index += len(seeds)
 
         return made()
 
@@ -205,14 +210,23 @@ class TextToSound(LightningModule):
             ValueError: if these are no tokens of the codec.
         """
         watch = Stopwatch(self.device)
-        with torch.no_grad():
-            mel = self.codec.decode(tokens[None].to(self.device), len(tokens) // self.decoder.rows)
-            watch.lap("mel")
-            waveform = self.vocoder(mel)[0].cpu()
-            watch.lap("waveform")
+        mel = self.mel_of(tokens)
+        watch.lap("mel")
+        waveform = self.sound_of(mel)
+        watch.lap("waveform")
         seconds = sidecar.get("seconds", {}) | watch.rounded()
         return Clip(waveform, mel[0].cpu(), self.codec.mel, tokens.cpu(),
                     sidecar | {"sha256": samples_hash(waveform), "seconds": seconds})
+
+    @torch.no_grad()
+    def mel_of(self, tokens: Tensor) -> Tensor:
+        """The mel (1, n_mels, frames) in [0, 1] that `tokens` (rows * columns,) stand for."""
+        return self.codec.decode(tokens[None].to(self.device), len(tokens) // self.decoder.rows)
+
+    @torch.no_grad()
+    def sound_of(self, mel: Tensor) -> Tensor:
+        """The waveform (N,) of a mel (1, n_mels, frames), on the CPU."""
+        return self.vocoder(mel)[0].cpu()
 
     def check_texts(self, texts: Sequence[str], negatives: Sequence[str] = ()) -> None:
         """Raise ValueError if one is longer than the text encoder reads (it is named), or one of `texts` is empty."""
@@ -230,16 +244,19 @@ class TextToSound(LightningModule):
         return self(batch["text"], batch["seed"], batch.get("negative"))
 
     def _clips(self, texts: list[str], seeds: list[int], negatives: list[str] | None,
-               sampler: Sampler | AutoregressiveSampler, columns: int, on_step: Callable[[int, int], None] | None
-               ) -> list[Clip]:
+               sampler: Sampler | AutoregressiveSampler, columns: int, on_step: Callable[[int, int], None] | None,
+               best_of: int, judge: Judge | None) -> list[Clip]:
+        """`seeds` are those of all takes, `best_of` for each of `texts`."""
         if not texts:
             return []
         self.check_texts(texts, negatives or ())
+        for text in texts if judge else ():
+            judge.check(text)
         of = self.decoder.num_steps(sampler, columns)
         watch = Stopwatch(self.device)
         with torch.no_grad():
-            condition = self.decoder.condition(texts)
-            negative = None if negatives is None else self.decoder.condition(negatives)
+            condition = self.decoder.condition(_repeated(texts, best_of))
+            negative = None if negatives is None else self.decoder.condition(_repeated(negatives, best_of))
             watch.lap("text")
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
             told = None if on_step is None else lambda number, x: on_step(number, of)
@@ -256,10 +273,17 @@ class TextToSound(LightningModule):
             **machine(self.device),
             "seconds": watch.rounded(len(texts)),  # of computing, a clip
         }
-        return [self.render(row, {"format": FORMAT, "text": text, "negative": negative, "seed": seed, **common,
-                                  "tokens": row.tolist()})
-                for text, negative, seed, row in zip(texts, negatives or [None] * len(texts), seeds, tokens,
-                                                     strict=True)]
+        clips = []
+        for number, (text, negative) in enumerate(zip(texts, negatives or [None] * len(texts), strict=True)):
+            kept, chosen = number * best_of, {}
+            if judge is not None:
+                takes = [Take(self, row) for row in tokens[kept:kept + best_of]]
+                place, chosen = choose(text, takes, judge)
+                kept += place
+            clips.append(self.render(tokens[kept], {
+                "format": FORMAT, "text": text, "negative": negative, "seed": seeds[kept], **common,
+                "tokens": tokens[kept].tolist(), **chosen}))
+        return clips
 
     def _sampler_of(self, steps: int | None, guidance: float | None,
                     sampler: Sampler | AutoregressiveSampler | None) -> Sampler | AutoregressiveSampler:
@@ -301,6 +325,15 @@ class TextToSound(LightningModule):
             raise ValueError(f"duration is {duration!r}, expected seconds, more than 0 and at most {longest:.2f}: this "
                              "system makes no longer clips")
         return max(1, math.ceil(duration / self.column_seconds - 1e-6))
+
+
+def _check_number(name: str, value: int, of: str) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}, expected a number of {of}, at least 1")
+
+
+def _repeated(texts: list[str], times: int) -> list[str]:
+    return [text for text in texts for _ in range(times)]
 
 
 def checked_seeds(seed: int | Sequence[int], count: int) -> list[int]:

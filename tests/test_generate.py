@@ -149,14 +149,14 @@ def test_the_best_take_is_kept(run, monkeypatch):
     liked = []
 
     def like(self, text, takes):
-        liked.append([clip.sidecar["seed"] for clip in takes])
+        liked.append(takes[2].tokens.tolist())
         return [0.1, 0.2, 0.9, 0.9]
 
     monkeypatch.setattr(ByEvents, "__call__", like)
     status, lines, _ = run("rain falls", "--best-of", 4, "--num", 2)
     assert (status, len(lines)) == (0, 2)
-    assert [seed for group in liked for seed in group] == [clip_seed(0, i) for i in range(8)]
-    assert [sidecar["seed"] for sidecar in sidecars(run.out)] == [group[2] for group in liked]
+    assert [sidecar["seed"] for sidecar in sidecars(run.out)] == [clip_seed(0, 2), clip_seed(0, 6)]
+    assert [sidecar["tokens"] for sidecar in sidecars(run.out)] == liked
     assert [sidecar["chosen"] for sidecar in sidecars(run.out)] == [{"of": 4, "score": 0.9, "by": ByEvents().name}] * 2
 
 

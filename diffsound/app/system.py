@@ -19,9 +19,8 @@ from diffsound.data.audio import encode
 from diffsound.diffusion import DiscreteDiffusion
 from diffsound.mel_picture import mel_png
 from diffsound.replay import again, differences, other_parts, other_values
-from diffsound.scenes import read
 from diffsound.sidecar import machine, sampler_of
-from diffsound.takes import ByEvents, best
+from diffsound.takes import by_events
 from diffsound.text_to_sound import TextToSound
 from diffsound.token_sampler import TokenSampler
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 FRAMES = 12  # of a film, at most
 MOST_GUIDANCE = 100.0
 MOST_TAKES = 8
-NO_SCENE = "cannot tell what this sentence asks for, which is no sentence of a scene"
 
 
 class NotThere(Exception):
@@ -116,14 +114,14 @@ class System:
         Raises:
             ValueError: if it does not fit the model; the message names the option.
         """
-        text, negative, takes = asked.pop("text"), asked.get("negative"), asked.pop("best_of", 1)
+        text, negative = asked.pop("text"), asked.get("negative")
         self.model.check_texts([text], [] if negative is None else [negative])
         self.model([], **asked)  # looks at the options
         guidance = asked.get("guidance")
         _check_negative(negative, self.model.sampler.guided if guidance is None else guidance != 1)
-        if takes > 1 and read(text, "wide") is None:
-            raise ValueError(f"best_of is {takes}, but the judge, which chooses among takes, {NO_SCENE}: expected 1")
-        return Job(text, asked | {"num": takes})
+        if asked.get("best_of", 1) > 1:
+            by_events().check(text)
+        return Job(text, asked)
 
     def replay_job(self, sidecar: dict[str, Any]) -> Job:
         """That of a sidecar, which has been looked at by itself.
@@ -155,8 +153,7 @@ class System:
     def make(self, job: Job, on_step: Callable[[int, int], None]) -> None:
         """The clip of `job`, its sound and sidecar; of a replay, whether it is the same."""
         if job.sidecar is None:
-            made = self.model(job.text, on_step=on_step, **job.options)
-            clip = best(made, self.by_events) if isinstance(made, list) else made
+            clip = self.model(job.text, on_step=on_step, **job.options)
         else:
             clip, job.replay = self._again(job.sidecar, on_step)
         job.files["sound.wav"] = encode(clip.waveform.numpy(), clip.sample_rate, ".wav")
@@ -185,20 +182,17 @@ class System:
             job.files[name] = self.pictures[name](job)
         return job.files[name]
 
-    @cached_property
-    def by_events(self) -> ByEvents:
-        """The package's judge."""
-        return ByEvents()
-
     def _spectrogram(self, job: Job) -> bytes:
         return mel_png(job.clip.mel.numpy(), job.clip.mel_settings)
 
     def _timeline(self, job: Job) -> bytes:
         from diffsound.evaluation.timeline_picture import save_timelines
+        from diffsound.scenes import read
 
         if (structure := read(job.text, "wide")) is None:
-            raise NotThere(f"there is no timeline: the judge {NO_SCENE}")
-        judge = self.by_events.judge
+            raise NotThere("there is no timeline: the judge cannot tell what this sentence asks for, which is no "
+                           "sentence of a scene")
+        judge = by_events().judge
         if judge.mel != job.clip.mel_settings:
             raise NotThere("there is no timeline: the judge listens to another mel than this system's")
         heard = judge.listen(job.clip.waveform[None])[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from diffsound.evaluation.order import score
 from diffsound.evaluation.scoring import BATCH, REPEATS, listen
 from diffsound.evaluation.subjects import Subjects
 from diffsound.evaluation.tagger import EventTagger
-from diffsound.takes import ByEvents, best
+from diffsound.takes import Judge, by_events
 from diffsound.text_to_sound import TextToSound
 from diffsound.token_sampler import TokenSampler
 
@@ -35,17 +34,15 @@ def make_clips(model: TextToSound, of: ClipSet, folder: Path, seed: int, best_of
     folder.mkdir(parents=True, exist_ok=True)
     asked = [(name, text, [seed_of(name, seed, take) for take in range(best_of)])
              for name, text in zip(of.ids, of.texts, strict=True)]
-    judge, size = ByEvents() if best_of > 1 else None, max(1, BATCH // best_of)
+    judge, size = by_events() if best_of > 1 else None, max(1, BATCH // best_of)
     missing = [one for one in asked if not _is_made(model, judge, folder, *one)]
     if missing:
         print(f"making {len(missing)} of {len(asked)} clips", flush=True)
     for first in track(range(0, len(missing), size), "making clips", disable=not missing):
-        part = missing[first:first + size]
-        texts, seeds = zip(*((text, seed) for _, text, seeds in part for seed in seeds), strict=True)
-        made = iter(model(list(texts), list(seeds)))
-        for name, *_ in part:
-            takes = list(islice(made, best_of))
-            write_clip(best(takes, judge) if judge else takes[0], folder / name)
+        names, texts, takes = zip(*missing[first:first + size], strict=True)
+        seeds = [seed for of_clip in takes for seed in of_clip]
+        for name, clip in zip(names, model(texts, seeds, best_of=best_of, judge=judge), strict=True):
+            write_clip(clip, folder / name)
     return ClipSet.from_files("made", [folder / f"{name}.wav" for name in of.ids])
 
 
@@ -101,7 +98,7 @@ def changed_sampler(model: TextToSound, key: str, value: Any) -> TokenSampler:
     return sampler
 
 
-def _is_made(model: TextToSound, judge: ByEvents | None, folder: Path, name: str, text: str, seeds: list[int]) -> bool:
+def _is_made(model: TextToSound, judge: Judge | None, folder: Path, name: str, text: str, seeds: list[int]) -> bool:
     sidecar = folder / f"{name}.json"
     if not (sidecar.is_file() and sidecar.with_suffix(".wav").is_file()):
         return False

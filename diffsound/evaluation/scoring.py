@@ -126,12 +126,6 @@ def listen(judge: EventTagger, clips: ClipSet) -> list[list[Event]]:
     return _of_each(judge.listen, clips.at(judge.mel.sample_rate), judge.device)
 
 
-def listen_at(thresholds: Sequence[float], judge: EventTagger, clips: ClipSet) -> list[list[list[Event]]]:
-    """What is heard in each clip, likelier than each of `thresholds`."""
-    return _of_each(lambda waveform: judge.listen_at(thresholds, judge.log_mel(waveform)),
-                    clips.at(judge.mel.sample_rate), judge.device)
-
-
 def say(captioner: Captioner, clips: ClipSet) -> list[str]:
     """A caption of each clip."""
     return _of_each(captioner.caption, clips.at(captioner.mel.sample_rate), captioner.device)
