@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one, else cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, help="of the decoder's matrix products")
     parser.add_argument("--batch-size", type=at_least(1), metavar="N",
-                        help="clips made at once; changes speed, not sound (default: 8, with - 1)")
+                        help="takes drawn at once, at least those of one sound; changes speed, not sound (default: "
+                             "8, with - 1)")
     return parser
 
 
@@ -78,7 +79,7 @@ def main(args: list[str]) -> None:
     try:
         generate(options)
     except torch.OutOfMemoryError as error:
-        raise ValueError("out of memory: lower --batch-size or --duration, or give --device cpu") from error
+        raise ValueError("out of memory: lower --batch-size, --best-of or --duration, or give --device cpu") from error
 
 
 def generate(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from diffsound.evaluation.tagger import EventTagger
     from diffsound.scenes import Structure
     from diffsound.text_to_sound import TextToSound
 
@@ -56,14 +57,20 @@ def choose(text: str, takes: Sequence[Take], judge: Judge) -> tuple[int, dict[st
 
 
 class ByEvents:
-    """What the package's judge hears in takes of a sentence, against what the sentence asks for."""
+    """What the package's judge hears in takes of a sentence, against what it asks for. It is loaded when it listens."""
 
-    def __init__(self) -> None:
-        from diffsound.checkpoint import fingerprint
+    @cached_property
+    def judge(self) -> EventTagger:
         from diffsound.evaluation.judge import load_judge
 
-        self.judge = load_judge()
-        self.name = f"events likelier than {', '.join(map(str, THRESHOLDS))} for the judge {fingerprint(self.judge)}"
+        return load_judge()
+
+    @cached_property
+    def name(self) -> str:
+        from diffsound.checkpoint import fingerprint
+
+        return (f"events in mels likelier than {', '.join(map(str, THRESHOLDS))} for the judge "
+                f"{fingerprint(self.judge)}")
 
     def check(self, text: str) -> None:
         """Raise ValueError if it cannot be told what `text` asks for."""
@@ -96,7 +103,8 @@ class ByEvents:
 
         if (asked := read(text, "wide")) is None:
             raise ValueError(f"no best take can be told: the judge cannot tell what {text!r} asks for, which is no "
-                             "sentence of a scene: leave --best-of (best_of) out, or give --rank clap --clap FOLDER")
+                             "sentence of a scene: leave best_of out, or give diffsound generate --rank clap --clap "
+                             "FOLDER")
         return asked
 
 

@@ -145,7 +145,7 @@ class TextToSound(LightningModule):
             num: clips of each text, which then follow one another.
             best_of: takes drawn for each clip, of which the one is kept that `judge` likes best; the others get no
                 waveform unless it must hear one.
-            judge: of takes; by default the package's, who listens for the events of sentences of scenes.
+            judge: of several takes; by default the package's, who listens for the events of sentences of scenes.
             sampler: in place of the system's own; `steps` and `guidance` change it.
             on_step: called after every step with the number of steps done, and of how many.
         Returns:
@@ -183,7 +183,7 @@ class TextToSound(LightningModule):
             ValueError: as a call; of a text when its batch comes.
         """
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}, expected a number of clips, at least 1")
+            raise ValueError(f"batch_size is {batch_size!r}, expected a number of takes, at least 1")
         _check_number("num", num, "clips")
         if isinstance(texts, str):
             raise ValueError(f"stream was given the text {texts!r}, expected many of them: call the model for one")
@@ -278,7 +278,10 @@ class TextToSound(LightningModule):
             kept, chosen = number * best_of, {}
             if judge is not None:
                 takes = [Take(self, row) for row in tokens[kept:kept + best_of]]
+                watch = Stopwatch(self.device)
                 place, chosen = choose(text, takes, judge)
+                watch.lap("choice")
+                chosen["seconds"] = common["seconds"] | watch.rounded()
                 kept += place
             clips.append(self.render(tokens[kept], {
                 "format": FORMAT, "text": text, "negative": negative, "seed": seeds[kept], **common,

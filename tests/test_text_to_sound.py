@@ -164,6 +164,47 @@ def test_a_duration_is_rounded_up_to_columns(model, columns):
         assert model("rain", duration=duration).sidecar["grid"]["columns"] == columns
 
 
+class Liking:
+    """A judge for whom the likeness of two takes is never the same."""
+
+    name = "liking"
+
+    def check(self, text):
+        if text == "nothing":
+            raise ValueError("cannot tell")
+
+    def __call__(self, text, takes):
+        return [float(take.tokens.double() @ torch.arange(len(take.tokens)).double().sin()) for take in takes]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_of_several_takes_one_is_kept_whatever_is_made_beside_it(model, batch_size, monkeypatch):
+    """The same as alone with its own seed; the others get no sound."""
+    texts, judge = ["rain", "a dog barks"], Liking()
+    sound_of, sounds = model.sound_of, []
+    monkeypatch.setattr(model, "sound_of", lambda mel: sounds.append(mel) or sound_of(mel))
+    clips = list(model.stream(texts, 7, "wind", num=2, best_of=3, judge=judge, batch_size=batch_size))
+    assert len(sounds) == 4
+    takes = list(model.stream(texts, 7, "wind", num=6))
+    for number, clip in enumerate(clips):
+        three = takes[3 * number:3 * number + 3]
+        scores = judge("", three)
+        kept = three[scores.index(max(scores))]
+        assert clip.sidecar["chosen"] == {"of": 3, "score": round(max(scores), 4), "by": "liking"}
+        assert {key: value for key, value in clip.sidecar.items() if key not in ("chosen", "seconds")} == \
+            {key: value for key, value in kept.sidecar.items() if key != "seconds"}
+        assert torch.equal(clip.waveform, kept.waveform)
+    assert [clip.sidecar["text"] for clip in clips] == ["rain", "rain", "a dog barks", "a dog barks"]
+
+
+def test_what_no_judge_can_choose_is_refused_before_anything_is_made(model, monkeypatch):
+    monkeypatch.setattr(model.decoder, "generate", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(ValueError, match="cannot tell"):
+        model(["rain", "nothing"], best_of=2, judge=Liking())
+    with pytest.raises(ValueError, match="best_of is 0, expected a number of takes, at least 1"):
+        model("rain", best_of=0)
+
+
 def test_the_shortest_duration_is_a_column(model):
     assert model("rain", duration=1e-300).sidecar["grid"]["columns"] == 1
 
